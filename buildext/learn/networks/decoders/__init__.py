@@ -1,0 +1,1 @@
+"""Decoders: each grows an encoder's deepest map back to a usable resolution."""

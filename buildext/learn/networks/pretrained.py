@@ -1,0 +1,86 @@
+"""Strict loading of a pretrained encoder.
+
+A pretrained encoder is a safetensors file with timm's keys and without a classifier. Its first
+layer was trained on images normalised by a certain mean and standard deviation, which therefore
+travel with it. Two layers that sit behind the last map we use (`conv_head` and `bn2`) are dropped
+by name; any other missing or unexpected key is an error: a network that loads half of its weights
+trains well enough to hide it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from buildext.errors import ModelError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+UNUSED_LAYERS = ("conv_head.", "bn2.")
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Per-channel mean and standard deviation of RGB in `[0, 1]`."""
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Fill `encoder` (see `registry.build_encoder`) with the weights in `path`.
+
+    Raises:
+        ModelError: the file is missing, is no safetensors file, or its keys or shapes do not
+            match the encoder's exactly.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    hint = "name a headless safetensors file of this very encoder in `[network] pretrained`"
+    if not path.is_file():
+        raise ModelError(f"got no file at {path}; expected pretrained encoder weights", hint=hint)
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"got {path}, which is no safetensors file: {error}", hint=hint) from error
+    kept = {k: v for k, v in tensors.items() if not k.startswith(UNUSED_LAYERS)}
+    # smp keeps timm's model under the attribute `model`.
+    inner = encoder.model
+    assert isinstance(inner, nn.Module)
+    load_strictly(inner, kept, str(path))
+
+
+def load_strictly(module: nn.Module, tensors: dict[str, torch.Tensor], origin: str) -> None:
+    """Load tensors whose keys and shapes must match the module's exactly.
+
+    The counters `num_batches_tracked` alone may be missing: they carry no weight and are not
+    part of an exported graph.
+
+    Raises:
+        ModelError: naming the first offending keys.
+    """
+    own = module.state_dict()
+    optional = {k for k in own if k.endswith("num_batches_tracked")}
+    missing = sorted(set(own) - set(tensors) - optional)
+    unexpected = sorted(set(tensors) - set(own))
+    reshaped = sorted(k for k in set(own) & set(tensors) if own[k].shape != tensors[k].shape)
+    problems = [
+        f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for what, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", reshaped),
+        )
+        if keys
+    ]
+    if problems:
+        raise ModelError(
+            f"the weights in {origin} do not fit the network: {'; '.join(problems)}",
+            hint="use the weights and the card of the same model",
+        )
+    counters = {k: own[k] for k in optional - set(tensors)}
+    module.load_state_dict({**tensors, **counters}, strict=True)

@@ -1,0 +1,94 @@
+"""What a network is, in a handful of plain values.
+
+A segmentation network here is an *encoder* (a classifier's body whose maps shrink by 2 at each
+stage), a *decoder* (which grows the deepest map back, mixing in the encoder's shallower maps) and
+a *head* (which turns the last decoder map into one logit map per output channel). The values below
+travel in a training config and in a model card; two equal specs have the same state-dict keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from buildext.errors import ModelError
+
+HEADS = ("conv", "subpixel")
+DECODERS = ("unet",)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """The architecture of one network.
+
+    Attributes:
+        encoder: timm's name with the prefix `tu-`, such as `tu-tf_efficientnetv2_b0`.
+        decoder: a name in the decoder table.
+        decoder_channels: width of each decoder block, deepest first; one block doubles the
+            resolution once.
+        channels: names of the output channels in order, such as `("building", "contact")`.
+        head: `conv` works on a full-resolution decoder map; `subpixel` works at half resolution
+            and rearranges four maps into one of twice the size (Shi et al. 2016), which saves
+            the decoder block that costs the most.
+        encoder_depth: number of encoder stages used.
+    """
+
+    encoder: str = "tu-tf_efficientnetv2_b0"
+    decoder: str = "unet"
+    decoder_channels: tuple[int, ...] = (128, 96, 64, 32)
+    channels: tuple[str, ...] = ("building", "contact")
+    head: str = "subpixel"
+    encoder_depth: int = 5
+
+    def __post_init__(self) -> None:
+        if self.decoder not in DECODERS:
+            raise ModelError(
+                f"got the decoder {self.decoder!r}; expected one of {', '.join(DECODERS)}",
+                hint="change `decoder` in the config or the model card",
+            )
+        if self.head not in HEADS:
+            raise ModelError(
+                f"got the head {self.head!r}; expected one of {', '.join(HEADS)}",
+                hint="change `head` in the config or the model card",
+            )
+        if not self.channels or len(set(self.channels)) != len(self.channels):
+            raise ModelError(
+                f"got the output channels {self.channels!r}; expected at least one, each once",
+                hint="name the channels, such as building and contact",
+            )
+        blocks = self.encoder_depth - (1 if self.head == "subpixel" else 0)
+        if len(self.decoder_channels) != blocks:
+            raise ModelError(
+                f"got {len(self.decoder_channels)} decoder widths; expected {blocks} for "
+                f"encoder depth {self.encoder_depth} and the head {self.head!r}",
+                hint="give one width per decoder block, deepest first",
+            )
+
+    @property
+    def stride_divisor(self) -> int:
+        """Heights and widths fed to the network must be multiples of this, in pixels."""
+        return int(2**self.encoder_depth)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a card or a config, tuples as lists."""
+        return {
+            "encoder": self.encoder,
+            "decoder": self.decoder,
+            "decoder_channels": list(self.decoder_channels),
+            "channels": list(self.channels),
+            "head": self.head,
+            "encoder_depth": self.encoder_depth,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkSpec:
+        """The spec written by `to_dict`; unknown keys are refused by name."""
+        known = set(cls.__dataclass_fields__)
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ModelError(
+                f"got the network keys {', '.join(unknown)}; expected {', '.join(sorted(known))}",
+                hint="the model was made by another version of buildext",
+            )
+        tupled = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**tupled)
