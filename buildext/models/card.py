@@ -28,11 +28,11 @@ class NetworkSpec(_Part):
     """What is needed to build the network again with the same parameter names."""
 
     encoder: str
-    """timm name of the encoder, such as `tf_efficientnetv2_b0`."""
+    """Name in the encoder registry, such as `tu-tf_efficientnetv2_b0`."""
     decoder: str = "unet"
     decoder_channels: tuple[int, ...] = (128, 96, 64, 32)
     encoder_depth: int = Field(5, ge=3, le=5)
-    head: Literal["plain", "subpixel"] = "plain"
+    head: Literal["conv", "subpixel"] = "conv"
     """`subpixel` predicts at half resolution and shuffles channels into pixels."""
 
 

@@ -1,0 +1,1 @@
+"""Engines: the ways to run a network. Which one runs is an option, not a different program."""
