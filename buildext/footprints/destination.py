@@ -1,0 +1,68 @@
+"""A destination: everything that a format needs to know to start a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from buildext.atomic import as_output_error
+from buildext.errors import BuildextError
+
+# Less than this left of a disk means that it is full: what made it so still lies there.
+_FULL_BELOW_BYTES = 64 * 1024
+
+
+class FeatureWriter(Protocol):
+    """Takes features, batch by batch."""
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append the features of a batch.
+
+        Raises:
+            OutputError: the file cannot be written (`DiskFullError`: the disk is full).
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where features go.
+
+    Attributes:
+        path: the (temporary) file to write.
+        final: the name under which the user knows it.
+        schema: columns of the batches.
+        crs: CRS of the geometries (rasterio, pyproj or text); None: pixels.
+        layer: name of the layer.
+        metadata: settings of the run, fit for JSON.
+    """
+
+    path: Path
+    final: Path
+    schema: pa.Schema
+    crs: Any
+    layer: str
+    metadata: Mapping[str, Any]
+
+    @contextlib.contextmanager
+    def output_errors(self) -> Iterator[None]:
+        """Turn whatever a driver raises inside the block into an `OutputError`.
+
+        Drivers report a full disk in many words or none, so the disk itself is asked.
+        """
+        try:
+            yield
+        except BuildextError:
+            raise
+        except Exception as error:
+            if shutil.disk_usage(self.path.parent).free < _FULL_BELOW_BYTES:
+                full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise as_output_error(full, self.final) from error
+            raise as_output_error(error, self.final) from error

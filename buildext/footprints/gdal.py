@@ -1,0 +1,130 @@
+"""GeoPackage, FlatGeobuf, GeoJSON and PMTiles: the formats that GDAL writes.
+
+All four take the same stream of Arrow batches; they differ in a driver's name and a few options.
+GeoJSON (RFC 7946: longitude and latitude on WGS 84, 7 decimals, outer rings counter-clockwise) and
+PMTiles (web-Mercator tiles) have a fixed CRS, into which their drivers reproject; the others keep
+the scene's.
+
+The settings of the run are stored where each format has room for them, as JSON under `buildext`:
+dataset and layer metadata in a GeoPackage (table `gpkg_metadata`), layer metadata in FlatGeobuf,
+a member of the feature collection in GeoJSON, the description of a PMTiles archive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from buildext.footprints.destination import Destination, FeatureWriter
+from buildext.footprints.frame import as_pyproj
+from buildext.footprints.stream import BatchStream
+from buildext.footprints.style import store_style
+
+# A tile of zoom 15 is 1.2 km wide and counts 4096 steps of 0.3 m; at zoom 12 a house is 4 steps.
+PMTILES_ZOOMS = (12, 15)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Pushes batches into a stream and turns its errors into ours."""
+
+    stream: BatchStream
+    destination: Destination
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Queue a batch for the file."""
+        with self.destination.output_errors():
+            self.stream.put(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """A GDAL driver with its creation options."""
+
+    name: str
+    dataset_options: dict[str, str] = field(default_factory=dict)
+    layer_options: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def open_geopackage(destination: Destination) -> Iterator[FeatureWriter]:
+    """GeoPackage with a spatial index and a QGIS style."""
+    with _open(destination, _Driver("GPKG")) as writer:
+        yield writer
+    with destination.output_errors():
+        store_style(destination.path, destination.layer)
+
+
+@contextlib.contextmanager
+def open_flatgeobuf(destination: Destination) -> Iterator[FeatureWriter]:
+    """FlatGeobuf with its packed spatial index."""
+    with _open(destination, _Driver("FlatGeobuf")) as writer:
+        yield writer
+
+
+@contextlib.contextmanager
+def open_geojson(destination: Destination) -> Iterator[FeatureWriter]:
+    """GeoJSON as RFC 7946 wants it."""
+    members = json.dumps({"buildext": destination.metadata})
+    options = {"RFC7946": "YES", "FOREIGN_MEMBERS_COLLECTION": members, "SIGNIFICANT_FIGURES": "12"}
+    with _open(destination, _Driver("GeoJSON", layer_options=options)) as writer:
+        yield writer
+
+
+@contextlib.contextmanager
+def open_pmtiles(destination: Destination) -> Iterator[FeatureWriter]:
+    """PMTiles, vector tiles in one archive."""
+    low, high = PMTILES_ZOOMS
+    options = {
+        "NAME": destination.layer,
+        "DESCRIPTION": json.dumps({"buildext": destination.metadata}),
+        "MINZOOM": str(low),
+        "MAXZOOM": str(high),
+    }
+    with _open(destination, _Driver("PMTiles", dataset_options=options)) as writer:
+        yield writer
+
+
+@contextlib.contextmanager
+def _open(destination: Destination, driver: _Driver) -> Iterator[FeatureWriter]:
+    stream = BatchStream(destination.schema, functools.partial(_consume, destination, driver))
+    try:
+        yield _Writer(stream, destination)
+        with destination.output_errors():
+            stream.finish()
+    finally:
+        stream.cancel()
+
+
+def _consume(destination: Destination, driver: _Driver, reader: pa.RecordBatchReader) -> None:
+    """Write all batches of a reader; returns when the file is closed."""
+    import pyogrio
+
+    metadata = {"buildext": json.dumps(destination.metadata)}
+    pyogrio.write_arrow(
+        reader,
+        destination.path,
+        driver=driver.name,
+        layer=destination.layer,
+        geometry_type="Polygon",
+        crs=_crs_text(destination.crs),
+        dataset_metadata=metadata if driver.name == "GPKG" else None,
+        layer_metadata=metadata,
+        dataset_options=driver.dataset_options,
+        layer_options=driver.layer_options,
+    )
+
+
+def _crs_text(crs: Any) -> str | None:
+    """Authority code where there is one, which files store more faithfully than WKT."""
+    if crs is None:
+        return None
+    definition = as_pyproj(crs)
+    authority = definition.to_authority()
+    return ":".join(authority) if authority else definition.to_wkt()
