@@ -9,7 +9,6 @@ trains well enough to hide it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,17 +16,7 @@ from torch import nn
 
 from buildext.errors import ModelError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 UNUSED_LAYERS = ("conv_head.", "bn2.")
-
-
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """Per-channel mean and standard deviation of RGB in `[0, 1]`."""
-
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
 
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:

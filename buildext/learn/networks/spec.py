@@ -15,6 +15,16 @@ from buildext.errors import ModelError
 
 HEADS = ("conv", "subpixel")
 DECODERS = ("unet",)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Per-channel mean and standard deviation of RGB in `[0, 1]`."""
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
 
 @dataclass(frozen=True, slots=True)

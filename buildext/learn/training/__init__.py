@@ -1,0 +1,1 @@
+"""Supervised training: cards -> scenes -> tiles -> targets -> loss -> weights."""
