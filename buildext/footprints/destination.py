@@ -16,8 +16,10 @@ import pyarrow as pa
 from buildext.atomic import as_output_error
 from buildext.errors import BuildextError
 
-# Less than this left of a disk means that it is full: what made it so still lies there.
+# A driver that fails with so little left, fixed or in proportion to what it was handed, failed for
+# want of space: intermediate files, removed by the time we look, are up to some times as large.
 _FULL_BELOW_BYTES = 64 * 1024
+_FULL_BELOW_RATIO = 4
 
 
 class FeatureWriter(Protocol):
@@ -52,17 +54,21 @@ class Destination:
     metadata: Mapping[str, Any]
 
     @contextlib.contextmanager
-    def output_errors(self) -> Iterator[None]:
+    def output_errors(self, handed_bytes: int = 0) -> Iterator[None]:
         """Turn whatever a driver raises inside the block into an `OutputError`.
 
         Drivers report a full disk in many words or none, so the disk itself is asked.
+
+        Args:
+            handed_bytes: how much the driver was handed to write.
         """
         try:
             yield
         except BuildextError:
             raise
         except Exception as error:
-            if shutil.disk_usage(self.path.parent).free < _FULL_BELOW_BYTES:
+            enough = _FULL_BELOW_BYTES + _FULL_BELOW_RATIO * handed_bytes
+            if shutil.disk_usage(self.path.parent).free < enough:
                 full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 raise as_output_error(full, self.final) from error
             raise as_output_error(error, self.final) from error

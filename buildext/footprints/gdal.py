@@ -15,7 +15,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,17 +33,30 @@ from buildext.footprints.style import store_style
 PMTILES_ZOOMS = (12, 15)
 
 
-@dataclass(frozen=True, slots=True)
 class _Writer:
-    """Pushes batches into a stream and turns its errors into ours."""
+    """Pushes batches into a stream, counts them, and turns errors into ours."""
 
-    stream: BatchStream
-    destination: Destination
+    def __init__(self, stream: BatchStream, destination: Destination) -> None:
+        self._stream = stream
+        self._destination = destination
+        self._bytes = 0
+        self.features = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Queue a batch for the file."""
-        with self.destination.output_errors():
-            self.stream.put(batch)
+        self.features += batch.num_rows
+        self._bytes += batch.nbytes
+        with self.errors():
+            self._stream.put(batch)
+
+    def finish(self) -> None:
+        """Wait until the file is closed."""
+        with self.errors():
+            self._stream.finish()
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Errors inside are those of writing what was handed over so far."""
+        return self._destination.output_errors(self._bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,8 @@ def open_geopackage(destination: Destination) -> Iterator[FeatureWriter]:
     """GeoPackage with a spatial index and a QGIS style."""
     with _open(destination, _Driver("GPKG")) as writer:
         yield writer
-    with destination.output_errors():
+    with writer.errors():
+        _verify_geopackage(destination, writer.features)
         store_style(destination.path, destination.layer)
 
 
@@ -92,12 +109,12 @@ def open_pmtiles(destination: Destination) -> Iterator[FeatureWriter]:
 
 
 @contextlib.contextmanager
-def _open(destination: Destination, driver: _Driver) -> Iterator[FeatureWriter]:
+def _open(destination: Destination, driver: _Driver) -> Iterator[_Writer]:
     stream = BatchStream(destination.schema, functools.partial(_consume, destination, driver))
     try:
-        yield _Writer(stream, destination)
-        with destination.output_errors():
-            stream.finish()
+        writer = _Writer(stream, destination)
+        yield writer
+        writer.finish()
     finally:
         stream.cancel()
 
@@ -106,6 +123,8 @@ def _consume(destination: Destination, driver: _Driver, reader: pa.RecordBatchRe
     """Write all batches of a reader; returns when the file is closed."""
     import pyogrio
 
+    # What goes wrong while GDAL closes a file it prints on the terminal; we raise what we find.
+    pyogrio.set_gdal_config_options({"CPL_LOG": os.devnull})
     metadata = {"buildext": json.dumps(destination.metadata)}
     pyogrio.write_arrow(
         reader,
@@ -119,6 +138,21 @@ def _consume(destination: Destination, driver: _Driver, reader: pa.RecordBatchRe
         dataset_options=driver.dataset_options,
         layer_options=driver.layer_options,
     )
+
+
+def _verify_geopackage(destination: Destination, features: int) -> None:
+    """Check that features and spatial index are all there: GDAL closes over a full disk silently.
+
+    Raises:
+        OSError: they are not.
+        sqlite3.Error: the file is damaged.
+    """
+    layer = destination.layer
+    with contextlib.closing(sqlite3.connect(destination.path)) as database:
+        for table in (layer, f"rtree_{layer}_geom_rowid"):
+            (found,) = database.execute(f'SELECT count(*) FROM "{table}"').fetchone()
+            if found != features:
+                raise OSError(f"{table} holds {found} of {features} features")
 
 
 def _crs_text(crs: Any) -> str | None:
