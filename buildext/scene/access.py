@@ -1,0 +1,189 @@
+"""Which files may be opened, and how.
+
+A raster file can be more than it seems: a VRT names other files, web addresses or Python code; a
+name such as `/vsicurl/…` or `https://…` is a download. buildext opens local files, and local files
+named by a local VRT; all else needs the user's word (`allow_remote`). The check reads the VRT
+before GDAL does, and GDAL gets only drivers that do not talk to a network.
+
+GDAL's errors are turned into one line that names the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from buildext.errors import MissingInputError, SceneError
+
+log = logging.getLogger(__name__)
+
+RASTER_SUFFIXES = frozenset(
+    {".tif", ".tiff", ".vrt", ".jp2", ".j2k", ".img", ".png", ".jpg", ".jpeg", ".webp", ".asc"}
+)
+
+# Formats that hold their own pixels: none of these opens a socket or follows names in a file, but
+# for VRT, which `check_local` reads first.
+# fmt: off
+_LOCAL_DRIVERS = frozenset({
+    "AAIGRID", "BMP", "DTED", "ECW", "EHDR", "ENVI", "GIF", "GTIFF", "HFA", "JP2ECW", "JP2KAK",
+    "JP2MRSID", "JP2OPENJPEG", "JPEG", "JPEGXL", "KEA", "MBTILES", "MRSID", "NITF", "PCIDSK",
+    "PNG", "PNM", "RST", "VRT", "WEBP",
+})
+# fmt: on
+_REMOTE_NAME = re.compile(r"^\s*(/vsi|[a-z][a-z0-9+.-]+:/)", re.IGNORECASE)
+_REMOTE_TEXT = re.compile(r"/vsi[a-z0-9_]+[/?]|[a-z][a-z0-9+.-]+://|<GDAL_W", re.IGNORECASE)
+_MAX_VRT_BYTES = 64 * 1024 * 1024
+_REMOTE_HINT = "pass --allow-remote if you trust this source"
+
+_quiet = threading.Lock()
+
+
+@contextmanager
+def gdal(allow_remote: bool) -> Iterator[None]:
+    """GDAL settings under which buildext opens and reads rasters, for the calling thread."""
+    with rasterio.Env(
+        # A damaged JPEG tile must be an error, not grey pixels.
+        GDAL_ERROR_ON_LIBJPEG_WARNING="YES",
+        GDAL_VRT_ENABLE_PYTHON="YES" if allow_remote else "NO",
+    ):
+        yield
+
+
+def is_remote(name: str) -> bool:
+    """Whether GDAL would read `name` from elsewhere than a plain local file."""
+    return _REMOTE_NAME.match(name) is not None
+
+
+def list_rasters(paths: Sequence[Path | str], allow_remote: bool) -> list[str]:
+    """The raster files that `paths` (files and folders) name, each once, in the order given.
+
+    Raises:
+        MissingInputError: a path does not exist, or a folder holds no raster.
+        SceneError: a path is remote and `allow_remote` is False.
+    """
+    names: dict[str, None] = {}
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in RASTER_SUFFIXES)
+            if not found:
+                raise MissingInputError(
+                    f"{path}: no raster in this folder; expected files such as *.tif",
+                    hint="name the folder that holds the images themselves",
+                )
+            names.update(dict.fromkeys(str(p) for p in found))
+        elif path.exists():
+            names[str(path)] = None
+        elif is_remote(str(given)):
+            if not allow_remote:
+                raise SceneError(f"{given}: a remote source; expected a file", hint=_REMOTE_HINT)
+            names[str(given)] = None
+        else:
+            raise MissingInputError(f"{path}: no such file", hint="check the path")
+    if not names:
+        raise MissingInputError("no scene was named; expected at least one raster")
+    return list(names)
+
+
+def check_local(name: str, _seen: frozenset[str] = frozenset()) -> None:
+    """Refuse a file that reaches for the network or runs Python, through nested VRTs too.
+
+    Raises:
+        MissingInputError: a VRT names a file that does not exist.
+        SceneError: what was found, and that `--allow-remote` would permit it.
+    """
+    path = Path(name)
+    with path.open("rb") as file:
+        head = file.read(4096)
+        if not head.lstrip().startswith((b"<", b"{", b"\xef\xbb\xbf")):
+            return
+        text = (head + file.read(_MAX_VRT_BYTES)).decode("utf-8", errors="replace")
+    if "<VRTDataset" not in text[:4096]:
+        # Descriptions of web services are XML or JSON files.
+        raise SceneError(f"{name}: a text file; expected a raster or a VRT", hint=_REMOTE_HINT)
+    # Entities would hide names from the search below.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise SceneError(f"{name}: a VRT with a document type; expected plain VRT")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise SceneError(f"{name}: not a readable VRT ({error})", hint="build it again") from error
+    for element in root.iter():
+        values = [element.text or "", *element.attrib.values()]
+        if element.tag != "SRS" and any(map(_REMOTE_TEXT.search, values)):
+            raise SceneError(
+                f"{name}: a VRT with a remote source in <{element.tag}>; expected local files",
+                hint=_REMOTE_HINT,
+            )
+        if element.tag == "PixelFunctionCode" or (
+            element.tag == "PixelFunctionLanguage" and "python" in values[0].lower()
+        ):
+            raise SceneError(
+                f"{name}: a VRT with a Python pixel function; expected none", hint=_REMOTE_HINT
+            )
+        if element.tag in {"SourceFilename", "SourceDataset"}:
+            inner = Path(values[0].strip())
+            if element.get("relativeToVRT") == "1":
+                inner = path.parent / inner
+            if not inner.is_file():
+                raise MissingInputError(
+                    f"{name}: a VRT that names {inner}, which is no file",
+                    hint="restore the file or build the VRT again",
+                )
+            if str(inner) not in _seen:
+                check_local(str(inner), _seen | {name})
+
+
+@cache
+def _local_drivers() -> tuple[str, ...]:
+    with rasterio.Env() as env:
+        return tuple(name for name in env.drivers() if name.upper() in _LOCAL_DRIVERS)
+
+
+def open_raster(
+    name: str, allow_remote: bool, expect_georeference: bool = False
+) -> rasterio.DatasetReader:
+    """Open one raster; the caller closes it.
+
+    `expect_georeference` skips the silencing of rasterio's warning about a missing geotransform,
+    which touches the process-wide warning filters and is better not done in reader threads.
+    `DatasetReader` is called since `rasterio.open` takes no more than one driver.
+
+    Raises:
+        SceneError: GDAL cannot open the file.
+    """
+    drivers = None if allow_remote else list(_local_drivers())
+    try:
+        if expect_georeference:
+            return rasterio.DatasetReader(name, driver=drivers)
+        with _quiet, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.DatasetReader(name, driver=drivers)
+    except RasterioError as error:
+        raise SceneError(
+            f"{name}: not a readable raster ({_one_line(error)})",
+            hint="check that the file is complete and opens in other programs",
+        ) from error
+
+
+def read_error(name: str, error: Exception) -> SceneError:
+    """The error to raise when pixels of an opened file cannot be read."""
+    reason = _one_line(error.__cause__ or error)
+    return SceneError(
+        f"{name}: pixels cannot be read, the file is damaged or truncated ({reason})",
+        hint="copy or download the file again",
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

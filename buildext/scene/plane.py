@@ -1,0 +1,212 @@
+"""The base plane: all files of a scene on one pixel grid, at its native resolution.
+
+The first file sets the grid, which is then extended to take in the others. A file whose pixels fall
+on that grid is read as it is; any other (shifted by part of a pixel, of another size, turned, in
+another CRS, placed by control points) is seen through GDAL's warper, onto the same grid. Where
+files overlap, the first that is valid at a pixel gives it.
+
+Only files that touch a window are opened for it, and each thread keeps its last few handles.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
+
+from buildext.errors import SceneError
+from buildext.grid.window import Window
+from buildext.scene.access import gdal, open_raster, read_error
+from buildext.scene.source import Source
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
+    from rasterio.crs import CRS
+
+_HANDLES_PER_THREAD = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file and the window of the base plane that it covers.
+
+    `resampling` is None where the file's pixels are those of the plane.
+    """
+
+    source: Source
+    window: Window
+    resampling: Resampling | None
+
+
+class Plane:
+    """Files on one grid. Reading is safe from several threads."""
+
+    def __init__(
+        self,
+        placed: tuple[Placed, ...],
+        height: int,
+        width: int,
+        transform: Affine,
+        crs: CRS | None,
+        allow_remote: bool,
+    ) -> None:
+        self.placed = placed
+        self.height, self.width = height, width
+        self.transform, self.crs = transform, crs
+        self.channels = placed[0].source.channels
+        self.dtype = np.dtype(placed[0].source.dtype)
+        self._allow_remote = allow_remote
+        self._edges = np.array(
+            [(p.window.row, p.window.row_stop, p.window.col, p.window.col_stop) for p in placed]
+        ).T
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: dict[int, _Handle] = {}
+        self._closed = False
+
+    def touching(self, window: Window) -> list[int]:
+        """Indices of the files whose windows meet `window`, in order of precedence."""
+        row, row_stop, col, col_stop = self._edges
+        meets = (row < window.row_stop) & (row_stop > window.row)
+        meets &= (col < window.col_stop) & (col_stop > window.col)
+        return [int(i) for i in np.flatnonzero(meets)]
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Read any window.
+
+        Returns:
+            Pixels `(C, H, W)` in the files' dtype (0 where no file is valid), and validity `(H, W)`
+            or None where every pixel is valid.
+
+        Raises:
+            SceneError: a file is damaged.
+        """
+        indices = self.touching(window)
+        with gdal(self._allow_remote):
+            if len(indices) == 1 and window.intersection(self.placed[indices[0]].window) == window:
+                return self._read_one(indices[0], window)
+            pixels = np.zeros((self.channels, window.height, window.width), self.dtype)
+            valid = np.zeros((window.height, window.width), np.bool_)
+            for index in indices:
+                part = window.intersection(self.placed[index].window)
+                assert part is not None  # it touches
+                rows, cols = part.shifted(-window.row, -window.col).slices
+                missing = ~valid[rows, cols]
+                if not missing.any():
+                    continue
+                new, new_valid = self._read_one(index, part)
+                if new_valid is not None:
+                    missing &= new_valid
+                if missing.all():
+                    pixels[:, rows, cols] = new
+                else:
+                    np.copyto(pixels[:, rows, cols], new, where=missing)
+                valid[rows, cols] |= missing
+        return pixels, valid
+
+    def close(self) -> None:
+        """Close the handles of all threads; no thread may be reading."""
+        with self._lock:
+            self._closed = True
+            for handle in self._open.values():
+                handle.close()
+            self._open.clear()
+
+    def _read_one(
+        self, index: int, window: Window
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        placed = self.placed[index]
+        try:
+            dataset = self._handle(index).dataset
+            return placed.source.read(
+                dataset, window.shifted(-placed.window.row, -placed.window.col)
+            )
+        except RasterioError as error:
+            raise read_error(placed.source.name, error) from error
+
+    def _handle(self, index: int) -> _Handle:
+        if self._closed:
+            raise SceneError("the scene is closed; expected reads before that")
+        mine: OrderedDict[int, _Handle] | None = getattr(self._local, "handles", None)
+        if mine is None:
+            mine = self._local.handles = OrderedDict()
+        if index in mine:
+            mine.move_to_end(index)
+            return mine[index]
+        handle = self._opened(self.placed[index])
+        mine[index] = handle
+        with self._lock:
+            self._open[id(handle)] = handle
+            if len(mine) > _HANDLES_PER_THREAD:
+                _, oldest = mine.popitem(last=False)
+                del self._open[id(oldest)]
+                oldest.close()
+        return handle
+
+    def _opened(self, placed: Placed) -> _Handle:
+        source = placed.source
+        file = open_raster(
+            source.name, self._allow_remote, expect_georeference=source.crs is not None
+        )
+        if placed.resampling is None:
+            return _Handle(file, None)
+        with _closing_on_error(file):
+            return _Handle(file, _warped(file, placed, self.transform, self.crs))
+
+
+class _Handle:
+    """An open file and, where it has one, the warped view through which it is read."""
+
+    def __init__(self, file: DatasetReader, view: WarpedVRT | None) -> None:
+        self._file, self._view = file, view
+
+    @property
+    def dataset(self) -> DatasetReader | WarpedVRT:
+        return self._file if self._view is None else self._view
+
+    def close(self) -> None:
+        if self._view is not None:
+            self._view.close()
+        self._file.close()
+
+
+def _warped(file: DatasetReader, placed: Placed, base: Affine, crs: CRS | None) -> WarpedVRT:
+    """The part of the base plane that `placed` covers, as a dataset with an alpha band."""
+    source = placed.source
+    nodata = next((value for value in source.nodata if value is not None), None)
+    if nodata is None and source.alpha is None and not source.has_mask:
+        # Keeps NaN out of the averages of their neighbours.
+        nodata = float("nan") if np.dtype(source.dtype).kind == "f" else None
+    return WarpedVRT(
+        file,
+        crs=crs,
+        transform=base @ Affine.translation(placed.window.col, placed.window.row),
+        width=placed.window.width,
+        height=placed.window.height,
+        resampling=placed.resampling,
+        src_nodata=nodata,
+        add_alpha=source.alpha is None,
+        # No approximation of the transformation: the result must not depend on the window.
+        tolerance=0,
+        # A pixel is nodata where all its bands are, as everywhere else here.
+        warp_extras={"UNIFIED_SRC_NODATA": "YES"},
+    )
+
+
+@contextmanager
+def _closing_on_error(file: DatasetReader) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
