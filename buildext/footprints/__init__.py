@@ -1,0 +1,1 @@
+"""Footprints: from probability blocks to building polygons, shaped, measured and written."""
