@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from buildext.cli.options import make_progress, manners, set_up_logging, watch_parent
+
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
@@ -18,14 +20,21 @@ import click
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in the output folder.")
 @click.option(
-    "--progress",
-    "face",
-    type=click.Choice(["auto", "json", "none"]),
-    default="auto",
-    show_default=True,
-    help="A bar on the terminal, one JSON object a line, or nothing.",
+    "--snapshot",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Train nothing: export the last checkpoint of the run in --out to this folder.",
 )
-def train(config: Path, out: Path | None, resume: bool, face: str) -> None:
+@manners
+def train(
+    config: Path,
+    out: Path | None,
+    resume: bool,
+    snapshot: Path | None,
+    progress_kind: str,
+    verbose: int,
+    quiet: bool,
+    exit_with_parent: bool,
+) -> None:
     """Train a network as CONFIG (a TOML file) says and export it.
 
     The output folder gets the checkpoint, the resolved config, versions and hashes of everything
@@ -40,19 +49,25 @@ def train(config: Path, out: Path | None, resume: bool, face: str) -> None:
             "training needs torch, which is not installed",
             hint='pip install "buildext[train]"',
         )
-    from rich.console import Console
-
     from buildext.learn.training.config import load_config
+    from buildext.learn.training.run import export_run
     from buildext.learn.training.run import train as run_training
-    from buildext.progress import JsonProgress, Progress, RichProgress, SilentProgress
+    from buildext.progress import JsonProgress
 
-    faces: dict[str, Progress] = {"json": JsonProgress(), "none": SilentProgress()}
-    progress = faces.get(face) or RichProgress(Console(stderr=True))
-    folder = out or Path("runs") / load_config(config).name
-    scores = run_training(config, folder, resume=resume, progress=progress)
+    set_up_logging(verbose, quiet)
+    if exit_with_parent:
+        watch_parent()
+    progress = make_progress(progress_kind, quiet)
+    run = out or Path("runs") / load_config(config).name
+    scores: dict[str, float] = {}
+    if snapshot is not None:
+        export_run(run, snapshot)
+    else:
+        scores = run_training(config, run, resume=resume, progress=progress)
+    model = snapshot or run / "model"
     if isinstance(progress, JsonProgress):
-        progress.emit("result", model=str(folder / "model"), held_out_f1=scores)
-        return
-    for name, value in scores.items():
-        click.echo(f"held-out F1  {name:32s} {value:.3f}")
-    click.echo(f"model: {folder / 'model'}")
+        progress.emit("result", model=str(model), held_out_f1=scores)
+    elif not quiet:
+        for name, value in scores.items():
+            click.echo(f"held-out F1  {name:32s} {value:.3f}")
+        click.echo(f"model: {model}")

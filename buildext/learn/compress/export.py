@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from torch import nn
 
 from buildext.errors import ModelError
 from buildext.learn.networks.build import SegmentationNetwork
+from buildext.learn.networks.inference import InferenceGraph
+from buildext.learn.networks.loading import INPUT_PREFIX
 from buildext.learn.networks.spec import Normalisation
 
 log = logging.getLogger(__name__)
@@ -28,25 +31,7 @@ log = logging.getLogger(__name__)
 OPSET = 17
 # Between the file and torch with the same 16-bit weights: only the order of summation differs.
 MAX_DIFFERENCE = 2e-3
-# Names of the initialisers that belong to the graph's input and not to the network.
-INPUT_PREFIX = "input."
 _HALF_SUFFIX = ".float32"
-
-
-class InferenceGraph(nn.Module):
-    """What is exported: normalisation, the network, sigmoid."""
-
-    def __init__(self, network: nn.Module, normalisation: Normalisation) -> None:
-        super().__init__()
-        self.network = network
-        scale = 255.0 * torch.tensor(normalisation.std)
-        offset = torch.tensor(normalisation.mean) / torch.tensor(normalisation.std)
-        self.register_buffer("scale", (1.0 / scale).reshape(1, 3, 1, 1))
-        self.register_buffer("offset", offset.reshape(1, 3, 1, 1))
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """uint8 `(N, 3, H, W)` to float32 probabilities `(N, K, H, W)`."""
-        return torch.sigmoid(self.network(image.float() * self.scale - self.offset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +66,7 @@ def export_onnx(
     graph.training = True
     size = 2 * network.spec.stride_divisor
     example = torch.randint(0, 256, (1, 3, size, size), dtype=torch.uint8)
-    torch.onnx.export(
-        graph,
-        (example,),
-        str(path),
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=["image"],
-        output_names=["probability"],
-        dynamic_axes={
-            "image": {0: "N", 2: "H", 3: "W"},
-            "probability": {0: "N", 2: "H", 3: "W"},
-        },
-        # Neither fold constants nor batch normalisation: weights keep their names and values.
-        do_constant_folding=False,
-        training=torch.onnx.TrainingMode.PRESERVE,
-    )
+    _trace(graph, example, path)
     model = onnx.load(str(path))
     _rename_and_halve(model)
     onnx.checker.check_model(model)
@@ -104,45 +74,33 @@ def export_onnx(
     return _check(graph, path, network.spec.stride_divisor)
 
 
-def state_dict_from_onnx(path: Path) -> dict[str, torch.Tensor]:
-    """The network's tensors in an exported file, as float32, ready for `load_strictly`.
+def _trace(graph: InferenceGraph, example: torch.Tensor, path: Path) -> None:
+    """Write the raw graph with torch's tracing exporter.
 
-    Raises:
-        ModelError: the file is no ONNX file.
+    It is the elder of torch's two exporters, and says so in warnings, as well as which nodes it
+    does not fold and whose shapes it does not infer. Both are wanted here; `_check` judges. The
+    younger one decomposes and folds layers on its way, after which the initialisers are no longer
+    the state dict.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-    from onnx import numpy_helper
-
-    try:
-        model = onnx.load(str(path))
-    except (DecodeError, OSError) as error:
-        raise ModelError(
-            f"got {path}, which cannot be read as ONNX: {error}",
-            hint="export or fetch the model again",
-        ) from error
-    return {
-        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
-        for tensor in model.graph.initializer
-        if not tensor.name.startswith(INPUT_PREFIX)
-    }
-
-
-def normalisation_from_onnx(path: Path) -> Normalisation:
-    """The mean and standard deviation inside an exported file."""
-    import onnx
-    from onnx import numpy_helper
-
-    arrays = {
-        t.name: numpy_helper.to_array(t).astype(np.float64).ravel()
-        for t in onnx.load(str(path)).graph.initializer
-        if t.name.startswith(INPUT_PREFIX)
-    }
-    std = 1.0 / (255.0 * arrays[f"{INPUT_PREFIX}scale"])
-    mean = arrays[f"{INPUT_PREFIX}offset"] * std
-    red, green, blue = (round(float(v), 6) for v in mean)
-    red_s, green_s, blue_s = (round(float(v), 6) for v in std)
-    return Normalisation((red, green, blue), (red_s, green_s, blue_s))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        torch.onnx.export(
+            graph,
+            (example,),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["probability"],
+            dynamic_axes={
+                "image": {0: "N", 2: "H", 3: "W"},
+                "probability": {0: "N", 2: "H", 3: "W"},
+            },
+            # Neither fold constants nor batch normalisation: weights keep their names and values.
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
+        )
 
 
 def _rename_and_halve(model: object) -> None:

@@ -9,7 +9,6 @@ travel in a training config and in a model card; two equal specs have the same s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from buildext.errors import ModelError
 
@@ -78,27 +77,3 @@ class NetworkSpec:
     def stride_divisor(self) -> int:
         """Heights and widths fed to the network must be multiples of this, in pixels."""
         return int(2**self.encoder_depth)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for a card or a config, tuples as lists."""
-        return {
-            "encoder": self.encoder,
-            "decoder": self.decoder,
-            "decoder_channels": list(self.decoder_channels),
-            "channels": list(self.channels),
-            "head": self.head,
-            "encoder_depth": self.encoder_depth,
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NetworkSpec:
-        """The spec written by `to_dict`; unknown keys are refused by name."""
-        known = set(cls.__dataclass_fields__)
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ModelError(
-                f"got the network keys {', '.join(unknown)}; expected {', '.join(sorted(known))}",
-                hint="the model was made by another version of buildext",
-            )
-        tupled = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**tupled)

@@ -15,7 +15,7 @@ import torch
 from buildext.atomic import atomic_path
 from buildext.errors import ModelError
 from buildext.learn.networks.build import SegmentationNetwork
-from buildext.learn.networks.pretrained import load_strictly
+from buildext.learn.networks.loading import load_strictly
 from buildext.learn.training.optimisers import RunningMean
 
 FILE_NAME = "checkpoint.safetensors"

@@ -28,7 +28,10 @@ class Section(BaseModel):
 
 
 class NetworkSection(Section):
-    """The architecture and where its encoder starts from."""
+    """The architecture and where its encoder starts from.
+
+    `pretrained_origin` is written into the model card: whose weights they were, and the licence.
+    """
 
     encoder: str = "tu-tf_efficientnetv2_b0"
     decoder: str = "unet"
@@ -37,6 +40,7 @@ class NetworkSection(Section):
     encoder_depth: int = 5
     channels: tuple[Literal["building", "contact"], ...] = ("building", "contact")
     pretrained: str = ""
+    pretrained_origin: str = ""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 

@@ -8,14 +8,16 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
+LOG_FILE = "log.csv"
 COLUMNS = ("step", "name", "value")
+HELD_OUT = "held_out/"
 
 
 class TrainingLog:
     """Appends `(step, name, value)` to `log.csv` and to TensorBoard in the same folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "log.csv"
+        self._path = folder / LOG_FILE
         fresh = not self._path.exists()
         self._file = self._path.open("a", newline="", encoding="utf-8")
         self._rows = csv.writer(self._file)
@@ -41,3 +43,13 @@ class TrainingLog:
     ) -> None:
         self._file.close()
         self._curves.close()
+
+
+def last_scores(folder: Path) -> dict[str, float]:
+    """The latest held-out scores in a run's log, by `dataset/channel`; empty without any."""
+    path = folder / LOG_FILE
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["name"].startswith(HELD_OUT)]
+    return {row["name"].removeprefix(HELD_OUT): float(row["value"]) for row in rows}

@@ -22,7 +22,7 @@ from buildext.errors import ModelError, UsageError
 from buildext.learn.networks.build import SegmentationNetwork
 from buildext.learn.training.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from buildext.learn.training.config import TrainingConfig
-from buildext.learn.training.log import TrainingLog
+from buildext.learn.training.log import HELD_OUT, TrainingLog
 from buildext.learn.training.losses import segmentation_loss
 from buildext.learn.training.monitor import score_tiles
 from buildext.learn.training.optimisers import RunningMean, make_optimiser, set_rate
@@ -144,7 +144,7 @@ def train_network(
                 save_checkpoint(path, network, mean, optimiser, done, fingerprint)
             if monitor and (done % schedule.validate_every == 0 or done == schedule.steps):
                 scores = _score_mean(network, mean, monitor, prepare, device, precision)
-                record.add(done, {f"held_out/{k}": v for k, v in scores.items()})
+                record.add(done, {f"{HELD_OUT}{k}": v for k, v in scores.items()})
                 told = ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if k.startswith("mean"))
                 progress.note(f"step {done}: held-out F1 {told}")
     progress.finish()

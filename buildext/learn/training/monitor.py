@@ -13,7 +13,7 @@ THRESHOLD = 0.5
 
 
 def f1(true_positive: float, predicted: float, actual: float) -> float:
-    """2 TP / (predicted + actual): the harmonic mean of precision and recall; nan without either."""
+    """2 TP / (predicted + actual): harmonic mean of precision and recall; nan without either."""
     return 2 * true_positive / (predicted + actual) if predicted + actual else float("nan")
 
 

@@ -14,45 +14,36 @@ The output folder holds all that is needed to understand the run, resume it or m
 from __future__ import annotations
 
 import json
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from buildext.errors import OutputExistsError, UsageError
-from buildext.learn.networks.build import SegmentationNetwork, build_network
-from buildext.learn.networks.pretrained import load_encoder
+from buildext.errors import MissingInputError, OutputExistsError
+from buildext.learn.networks.build import build_network
+from buildext.learn.networks.loading import load_encoder
 from buildext.learn.training.checkpoint import FILE_NAME, load_mean
-from buildext.learn.training.config import TrainingConfig, check_config, load_config, resolve_path
-from buildext.learn.training.dataset_card import DatasetCard, ScenePaths, find_scenes, load_card
+from buildext.learn.training.config import check_config, load_config, resolve_path
+from buildext.learn.training.log import last_scores
 from buildext.learn.training.loop import train_network
+from buildext.learn.training.pool import read_pool
 from buildext.learn.training.provenance import (
     fingerprint_of,
     git_revision,
     hash_file,
     package_versions,
 )
-from buildext.learn.training.sampling import TileSampler, monitor_tiles
-from buildext.learn.training.scenes import LabelledScene
-from buildext.learn.training.split import erase_blocks, held_out_blocks
-from buildext.learn.training.tiles import Batch, as_tensors
+from buildext.learn.training.sampling import TileSampler
 from buildext.progress import Progress
 
-log = logging.getLogger(__name__)
-
-CARD_FILE = "dataset.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """The data of a run: what is trained on, what is held out, and its hashes."""
-
-    training: list[LabelledScene]
-    monitor: dict[str, list[Batch]]
-    cards: list[DatasetCard]
-    hashes: dict[str, str]
+CONFIG_FILE = "config.json"
+PROVENANCE_FILE = "provenance.json"
+NOT_LEARNED: dict[str, Any] = {
+    "machine": True,
+    "data_root": True,
+    "datasets": True,
+    "network": {"pretrained_origin"},
+}
 
 
 def train(config_path: Path, out: Path, *, resume: bool, progress: Progress) -> dict[str, float]:
@@ -77,13 +68,13 @@ def train(config_path: Path, out: Path, *, resume: bool, progress: Progress) -> 
         hashes["pretrained"] = hash_file(weights)
     pool = read_pool(config, base, progress)
     hashes |= pool.hashes
-    # Steps of logging and the machine may change between two parts of a run, nothing else.
-    learned = config.model_dump(mode="json", exclude={"machine", "data_root", "datasets"})
+    # The machine and the place of the data may change between two parts of a run, nothing else.
+    learned = config.model_dump(mode="json", exclude=NOT_LEARNED)
     fingerprint = fingerprint_of({"config": learned, "data": hashes})
     out.mkdir(parents=True, exist_ok=True)
-    _write_json(out / "config.json", config.model_dump(mode="json"))
+    _write_json(out / CONFIG_FILE, config.model_dump(mode="json"))
     _write_json(
-        out / "provenance.json",
+        out / PROVENANCE_FILE,
         {
             "git_revision": git_revision(),
             "packages": package_versions(),
@@ -100,75 +91,24 @@ def train(config_path: Path, out: Path, *, resume: bool, progress: Progress) -> 
     return scores
 
 
-def read_pool(config: TrainingConfig, base: Path, progress: Progress) -> Pool:
-    """Read every scene of the config's datasets and split them by place.
-
-    Raises:
-        UsageError: a dataset is for validation only, or named twice.
-        InputError: a file is missing or unusable.
-    """
-    from buildext.learn.training.reading import read_scene
-
-    found: list[tuple[DatasetCard, ScenePaths]] = []
-    for text in config.datasets:
-        folder = resolve_path(text, base, "dataset")
-        card = load_card(folder / CARD_FILE)
-        if card.use != "train":
-            raise UsageError(
-                f"the dataset {card.name} is for validation; it must not be trained on",
-                hint="take it out of `datasets`",
-            )
-        # Samples lie beside their card; everything else below the user's root.
-        beside = all(any(folder.glob(entry.image)) for entry in card.scenes)
-        root = folder if beside else resolve_path(config.data_root, base, "data root")
-        found += [(card, paths) for paths in find_scenes(card, root)]
-    names = [paths.name for _, paths in found]
-    if len(set(names)) != len(names):
-        raise UsageError("two datasets of the config have the same name", hint="name each once")
-    pool = Pool(
-        [],
-        {},
-        [card for i, (card, _) in enumerate(found) if card not in [c for c, _ in found[:i]]],
-        {},
-    )
-    progress.start("reading scenes", len(found))
-    for card, paths in found:
-        scene = read_scene(paths.name, paths.image, paths.labels, card.instances)
-        blocks = held_out_blocks(scene, config.split, config.seed)
-        log.info(
-            "%s: %d x %d px of %.3f m, %d blocks held out",
-            scene.name,
-            *scene.image.shape[:2],
-            scene.gsd_m,
-            len(blocks),
-        )
-        tiles = [as_tensors(t, config) for t in monitor_tiles(scene, blocks, config.sampling)]
-        if tiles:
-            pool.monitor.setdefault(card.name, []).extend(tiles)
-        pool.training.append(erase_blocks(scene, blocks) if blocks else scene)
-        pool.hashes[f"{paths.name}:image"] = hash_file(paths.image)
-        pool.hashes[f"{paths.name}:labels"] = hash_file(paths.labels)
-        progress.advance()
-    progress.finish()
-    return pool
-
-
 def export_run(run: Path, out: Path) -> None:
     """Export the running mean in a run's checkpoint, finished or not, as a model folder.
 
     Raises:
+        MissingInputError: `run` is no folder of a run.
         ModelError: there is no checkpoint, or the export does not agree with torch.
     """
     from buildext.learn.compress.export import export_onnx
     from buildext.learn.training.describe import describe_run
+    from buildext.models.store import WEIGHTS_NAME, write_model_card
 
-    config = check_config(_read_json(run / "config.json"), str(run / "config.json"))
-    network: SegmentationNetwork = build_network(config.network.spec())
-    step = load_mean(run / FILE_NAME, network)
+    config = check_config(_read_json(run / CONFIG_FILE), str(run / CONFIG_FILE))
+    network = build_network(config.network.spec())
+    steps = load_mean(run / FILE_NAME, network)
     out.mkdir(parents=True, exist_ok=True)
-    check = export_onnx(network, config.network.normalisation(), out / "model.onnx")
-    card = describe_run(config, _read_json(run / "provenance.json"), step, check, out)
-    _write_json(out / "card.json", card)
+    check = export_onnx(network, config.network.normalisation(), out / WEIGHTS_NAME)
+    provenance = _read_json(run / PROVENANCE_FILE)
+    write_model_card(out, describe_run(config, provenance, steps, check, last_scores(run)))
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
@@ -176,5 +116,10 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingInputError(
+            f"got no file at {path}; expected the folder of a run", hint="check the path"
+        ) from error
     return values

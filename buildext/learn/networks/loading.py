@@ -1,22 +1,28 @@
-"""Strict loading of a pretrained encoder.
+"""Strict loading of weights, from a pretrained encoder or from an exported model.
 
 A pretrained encoder is a safetensors file with timm's keys and without a classifier. Its first
 layer was trained on images normalised by a certain mean and standard deviation, which therefore
 travel with it. Two layers that sit behind the last map we use (`conv_head` and `bn2`) are dropped
 by name; any other missing or unexpected key is an error: a network that loads half of its weights
 trains well enough to hide it.
+
+An exported model (`buildext.learn.compress.export`) is an ONNX file whose initialisers carry the
+keys of the state dict, in 16 bits; those named `input.*` belong to the normalisation in front.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from buildext.errors import ModelError
+from buildext.learn.networks.spec import Normalisation
 
 UNUSED_LAYERS = ("conv_head.", "bn2.")
+INPUT_PREFIX = "input."
 
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:
@@ -73,3 +79,54 @@ def load_strictly(module: nn.Module, tensors: dict[str, torch.Tensor], origin: s
         )
     counters = {k: own[k] for k in optional - set(tensors)}
     module.load_state_dict({**tensors, **counters}, strict=True)
+
+
+def state_dict_from_onnx(path: Path) -> dict[str, torch.Tensor]:
+    """The network's tensors in an exported file, as float32, ready for `load_strictly`.
+
+    Raises:
+        ModelError: the file is no ONNX file.
+    """
+    return {
+        name: torch.from_numpy(values.astype(np.float32))
+        for name, values in _initialisers(path).items()
+        if not name.startswith(INPUT_PREFIX)
+    }
+
+
+def normalisation_from_onnx(path: Path) -> Normalisation:
+    """The mean and standard deviation inside an exported file.
+
+    Raises:
+        ModelError: the file is no ONNX file, or was not exported by buildext.
+    """
+    arrays = _initialisers(path)
+    try:
+        scale = arrays[f"{INPUT_PREFIX}scale"].astype(np.float64).ravel()
+        offset = arrays[f"{INPUT_PREFIX}offset"].astype(np.float64).ravel()
+    except KeyError as error:
+        raise ModelError(
+            f"got {path} without {error}; expected a network exported by buildext",
+            hint="export the model again",
+        ) from error
+    # The graph computes image * scale - offset, which is (image / 255 - mean) / std.
+    std = 1.0 / (255.0 * scale)
+    red, green, blue = (round(float(v), 6) for v in offset * std)
+    red_std, green_std, blue_std = (round(float(v), 6) for v in std)
+    return Normalisation((red, green, blue), (red_std, green_std, blue_std))
+
+
+def _initialisers(path: Path) -> dict[str, np.ndarray]:
+    """All initialisers of an ONNX file by name."""
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx import numpy_helper
+
+    try:
+        model = onnx.load(str(path))
+    except (DecodeError, OSError) as error:
+        raise ModelError(
+            f"got {path}, which cannot be read as ONNX: {error}",
+            hint="export or fetch the model again",
+        ) from error
+    return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}

@@ -1,0 +1,87 @@
+"""The model card of a run: what an exported network says about itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from buildext.learn.compress.export import ExportCheck
+from buildext.learn.training.config import TrainingConfig
+from buildext.models.card import Card, Gsd, NetworkSpec, Score, Thresholds, TrainingData
+
+PROTOCOL = (
+    "pixel F1 at threshold 0.5 of the running mean on held-out blocks and scenes of the training "
+    "datasets, pooled over each dataset"
+)
+# The contact threshold before calibration: a missed seam merges two buildings, a false one is
+# grown over again.
+CONTACT_THRESHOLD = 0.25
+
+
+def describe_run(
+    config: TrainingConfig,
+    provenance: dict[str, Any],
+    steps: int,
+    check: ExportCheck,
+    held_out_f1: dict[str, float],
+) -> Card:
+    """The card of a run's network after `steps` steps, without the hashes of its files.
+
+    Args:
+        config: of the run.
+        provenance: what `run.train` wrote to `provenance.json`.
+        steps: done when the network was saved.
+        check: what the export differs by.
+        held_out_f1: by `dataset/channel`.
+    """
+    network, (finest_m, coarsest_m) = config.network, config.sampling.gsd_m
+    spec = network.spec()
+    by_dataset: dict[str, dict[str, float]] = {}
+    for name, value in held_out_f1.items():
+        dataset, channel = name.split("/")
+        if dataset != "mean":
+            by_dataset.setdefault(dataset, {})[f"{channel}_f1"] = round(value, 4)
+    return Card(
+        name=config.name,
+        description=f"U-Net that predicts {' and '.join(spec.channels)} from RGB",
+        network=NetworkSpec(
+            encoder=spec.encoder,
+            decoder=spec.decoder,
+            decoder_channels=spec.decoder_channels,
+            encoder_depth=spec.encoder_depth,
+            head=network.head,
+        ),
+        channels=spec.channels,
+        mean=network.mean,
+        std=network.std,
+        gsd=Gsd(
+            min_m=finest_m,
+            max_m=coarsest_m,
+            preferred_m=round(math.sqrt(finest_m * coarsest_m), 3),
+        ),
+        stride_divisor=spec.stride_divisor,
+        thresholds=Thresholds(contact=CONTACT_THRESHOLD if "contact" in spec.channels else None),
+        pretrained=network.pretrained_origin,
+        training_data=tuple(
+            TrainingData(
+                name=card["name"],
+                licence=card["licence"],
+                attribution=card["attribution"],
+                places=(card["title"],),
+            )
+            for card in provenance["datasets"]
+        ),
+        training={
+            "seed": config.seed,
+            "steps": steps,
+            "config": config.model_dump(mode="json"),
+            "git_revision": provenance["git_revision"],
+            "packages": provenance["packages"],
+            "data_sha256": provenance["data_sha256"],
+            "export_difference": {"engine": check.engine, "rounding": check.rounding},
+        },
+        scores=tuple(
+            Score(dataset=dataset, protocol=PROTOCOL, values=values)
+            for dataset, values in by_dataset.items()
+        ),
+    )
