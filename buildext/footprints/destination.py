@@ -1,4 +1,8 @@
-"""A destination: everything that a format needs to know to start a file."""
+"""A destination: everything that a format needs to know to start a file.
+
+With it stand the manners that all formats share: errors of drivers become ours, and what drivers
+leave beside a file goes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,22 +58,35 @@ class Destination:
     layer: str
     metadata: Mapping[str, Any]
 
-    @contextlib.contextmanager
-    def output_errors(self, handed_bytes: int = 0) -> Iterator[None]:
-        """Turn whatever a driver raises inside the block into an `OutputError`.
+    def output_errors(self, handed_bytes: int = 0) -> AbstractContextManager[None]:
+        """See the function of the same name."""
+        return output_errors(self.final, handed_bytes)
 
-        Drivers report a full disk in many words or none, so the disk itself is asked.
 
-        Args:
-            handed_bytes: how much the driver was handed to write.
-        """
-        try:
-            yield
-        except BuildextError:
-            raise
-        except Exception as error:
-            enough = _FULL_BELOW_BYTES + _FULL_BELOW_RATIO * handed_bytes
-            if shutil.disk_usage(self.path.parent).free < enough:
-                full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                raise as_output_error(full, self.final) from error
-            raise as_output_error(error, self.final) from error
+@contextlib.contextmanager
+def output_errors(final: Path, handed_bytes: int = 0) -> Iterator[None]:
+    """Turn whatever a driver raises inside the block into an `OutputError`.
+
+    Drivers report a full disk in many words or none, so the disk itself is asked.
+
+    Args:
+        final: the output.
+        handed_bytes: how much the driver was handed to write.
+    """
+    try:
+        yield
+    except BuildextError:
+        raise
+    except Exception as error:
+        enough = _FULL_BELOW_BYTES + _FULL_BELOW_RATIO * handed_bytes
+        if shutil.disk_usage(final.parent).free < enough:
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise as_output_error(full, final) from error
+        raise as_output_error(error, final) from error
+
+
+def remove_companions(temporary: Path) -> None:
+    """Remove what drivers put beside a temporary file: journals, indices, overviews, tiles."""
+    for companion in temporary.parent.glob(f"{temporary.stem}*"):
+        if companion != temporary:
+            companion.unlink(missing_ok=True)

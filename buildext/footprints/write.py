@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from buildext.atomic import atomic_path
 from buildext.errors import UsageError
-from buildext.footprints.destination import Destination, FeatureWriter
+from buildext.footprints.destination import Destination, FeatureWriter, remove_companions
 from buildext.footprints.features import FEATURE_SCHEMA
 from buildext.footprints.gdal import open_flatgeobuf, open_geojson, open_geopackage, open_pmtiles
 from buildext.footprints.geoparquet import open_geoparquet
@@ -108,15 +108,8 @@ def open_writer(
             with chosen.open(destination) as writer:
                 yield writer
         finally:
-            _remove_companions(temporary)
+            remove_companions(temporary)
     _remove_stale_journals(path)
-
-
-def _remove_companions(temporary: Path) -> None:
-    """Remove what drivers put beside a file: journals, indices and tiles in the making."""
-    for companion in temporary.parent.glob(f"{temporary.stem}*"):
-        if companion != temporary:
-            companion.unlink(missing_ok=True)
 
 
 def _remove_stale_journals(path: Path) -> None:

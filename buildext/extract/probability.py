@@ -1,0 +1,132 @@
+"""The probability raster: what the network saw, for whoever wants another threshold.
+
+A Cloud-Optimised GeoTIFF (COG) in the model grid and the scene's CRS. Each channel of the model is
+a band of uint8 with its name as description; value · 1/255, the band's declared scale, is the
+probability. Pixels without data are marked in an internal mask rather than by a nodata value, since
+all 256 values are probabilities. Overviews are averages of the valid pixels.
+
+A COG holds its overviews before its pixels, so it cannot be written in one pass: blocks go to an
+ordinary tiled GeoTIFF beside the output first, and GDAL copies that over, tile by tile. Memory is
+bounded by GDAL's block cache in both passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window as RasterWindow
+
+from buildext.atomic import atomic_path
+from buildext.footprints.destination import output_errors, remove_companions
+from buildext.footprints.raw import Block
+
+_INTERIM = {
+    "driver": "GTiff",
+    "dtype": "uint8",
+    "tiled": True,
+    "blockxsize": 512,
+    "blockysize": 512,
+    "interleave": "band",
+    "compress": "deflate",
+    "zlevel": 1,
+    "bigtiff": "IF_SAFER",
+    "sparse_ok": True,
+}
+_COG = {
+    "driver": "COG",
+    "compress": "deflate",
+    "predictor": "standard",
+    "bigtiff": "IF_SAFER",
+    "blocksize": 512,
+    "overview_resampling": "average",
+    "num_threads": "ALL_CPUS",
+}
+
+
+class ProbabilityWriter:
+    """Takes finished blocks, in any order."""
+
+    def __init__(self, dataset: DatasetWriter, final: Path) -> None:
+        self._dataset = dataset
+        self._final = final
+        self._bytes = 0
+
+    def write(self, block: Block) -> None:
+        """Write a block at its window, in pixels of the raster.
+
+        Raises:
+            OutputError: the file cannot be written (`DiskFullError`: the disk is full).
+        """
+        window = block.window
+        where = RasterWindow(window.col, window.row, window.width, window.height)
+        self._bytes += block.probability.nbytes
+        with self.errors():
+            self._dataset.write(block.probability, window=where)
+            self._dataset.write_mask(block.valid.astype(np.uint8) * 255, window=where)
+
+    def errors(self) -> contextlib.AbstractContextManager[None]:
+        """Errors inside are those of writing what was handed over so far."""
+        return output_errors(self._final, self._bytes)
+
+
+@contextlib.contextmanager
+def open_probability(
+    path: Path,
+    shape_hw: tuple[int, int],
+    transform: Affine,
+    crs: Any,
+    channels: Sequence[str],
+    *,
+    metadata: Mapping[str, Any],
+    overwrite: bool = False,
+) -> Iterator[ProbabilityWriter]:
+    """Open a probability raster; it appears under its name when the block ends well.
+
+    Args:
+        path: the output.
+        shape_hw: height and width in pixels of the model grid.
+        transform: pixels → CRS.
+        crs: CRS of rasterio or None.
+        channels: names of the bands.
+        metadata: settings of the run, fit for JSON; stored as the tag `buildext`.
+        overwrite: replace an existing file.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is false.
+        OutputError: the file cannot be written.
+    """
+    height, width = shape_hw
+    with atomic_path(path, overwrite) as temporary:
+        interim = temporary.with_name(f"{temporary.stem}.interim.tif")
+        try:
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+                with output_errors(path):
+                    dataset = rasterio.open(
+                        interim,
+                        "w",
+                        height=height,
+                        width=width,
+                        count=len(channels),
+                        crs=crs,
+                        transform=transform,
+                        **_INTERIM,
+                    )
+                writer = ProbabilityWriter(dataset, path)
+                with dataset:
+                    dataset.descriptions = tuple(channels)
+                    dataset.scales = (1 / 255,) * len(channels)
+                    dataset.update_tags(buildext=json.dumps(metadata))
+                    yield writer
+                with writer.errors():
+                    rasterio.shutil.copy(interim, temporary, **_COG)
+        finally:
+            remove_companions(temporary)
