@@ -109,12 +109,17 @@ class Objects:
     repair: Repair
 
 
-def prepare_objects(geometries: NDArray[np.object_], region: shapely.Geometry) -> Objects:
+def prepare_objects(
+    geometries: NDArray[np.object_],
+    region: shapely.Geometry,
+    heights_m: NDArray[np.float64] | None = None,
+) -> Objects:
     """Repair polygons, clip them to the scored region and put them into a canonical order.
 
     Args:
         geometries: `(N,)` polygons in the ground plane, as read.
         region: what is scored, in the ground plane.
+        heights_m: `(N,)`, tells polygons apart that are equal in shape and place.
     """
     polygons = geometries.copy()
     invalid = np.flatnonzero(~shapely.is_valid(polygons))
@@ -128,7 +133,7 @@ def prepare_objects(geometries: NDArray[np.object_], region: shapely.Geometry) -
     area = shapely.area(clipped)
     kept = np.flatnonzero(area > 0)
     mostly_outside = area[kept] < 0.5 * shapely.area(solid[kept])
-    order = _canonical_order(clipped[kept])
+    order = _canonical_order(clipped[kept], None if heights_m is None else heights_m[kept])
     return Objects(
         polygons=clipped[kept][order],
         mostly_outside=mostly_outside[order],
@@ -153,10 +158,13 @@ def _polygonal(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     return out
 
 
-def _canonical_order(polygons: NDArray[np.object_]) -> NDArray[np.intp]:
-    """An order that depends on the polygons alone: by bounds, then by area."""
+def _canonical_order(
+    polygons: NDArray[np.object_], heights_m: NDArray[np.float64] | None
+) -> NDArray[np.intp]:
+    """An order that depends on the buildings alone: by bounds, area and height."""
     west, south, east, north = shapely.bounds(polygons).T
-    return np.lexsort((shapely.area(polygons), east, north, west, south))
+    heights = np.zeros(len(polygons)) if heights_m is None else heights_m
+    return np.lexsort((heights, shapely.area(polygons), east, north, west, south))
 
 
 def windows_of(frame: Frame, tile_px: int, side_px: int = 2048) -> Iterator[Window]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -32,10 +33,10 @@ def format_table(evaluation: Evaluation) -> RenderableType:
 
 
 def _main_table(evaluation: Evaluation) -> Table:
-    table = Table()
-    table.add_column("score")
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True)
+    table.add_column("score", no_wrap=True)
     for column in ("precision", "recall", "F1", "F1 95 %", "IoU"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     pixels, mean = evaluation.pixels, evaluation.tile_mean
     boundary, objects = evaluation.boundary, evaluation.objects
     table.add_row(
@@ -68,31 +69,29 @@ def _main_table(evaluation: Evaluation) -> Table:
 
 
 def _class_table(classes: tuple[ClassScores, ...]) -> Table:
-    table = Table(title="by height class", title_justify="left")
-    table.add_column("class")
+    table = Table(
+        title="by height class", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True
+    )
+    table.add_column("class", no_wrap=True)
     for column in (
-        "buildings",
-        "px precision",
-        "px recall",
-        "px F1",
+        "true",
+        "pixel\nrecall",
+        "pixel\nF1",
         "95 %",
-        "tile-mean F1",
-        "tiles",
-        "object recall",
-        "object F1",
+        "tile-mean\nF1",
+        "object\nrecall",
+        "object\nF1",
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for scores in classes:
         pixels, objects = scores.pixels, scores.objects
         table.add_row(
             _class_name(scores),
             str(objects.true),
-            _figure(pixels.precision),
             _figure(pixels.recall),
             _figure(pixels.f1),
             _span(pixels.f1_interval),
             _figure(scores.tile_mean.f1),
-            str(scores.tile_mean.tiles),
             _figure(objects.recall),
             _figure(objects.f1),
         )
@@ -100,10 +99,11 @@ def _class_table(classes: tuple[ClassScores, ...]) -> Table:
 
 
 def _class_name(scores: ClassScores) -> str:
-    if scores.range_m is None or "m" in scores.name.split():
+    """The name, with its limits where the name does not hold them."""
+    if scores.range_m is None or scores.name.endswith(" m"):
         return scores.name
     low, high = scores.range_m
-    return f"{scores.name} ({low:g}–{high:g} m)" if high else f"{scores.name} (≥ {low:g} m)"
+    return f"{scores.name} {low:g}–{high:g} m" if high else f"{scores.name} ≥ {low:g} m"
 
 
 def _figure(value: float | None) -> str:

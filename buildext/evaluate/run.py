@@ -172,7 +172,7 @@ def _side(
     if mask is not None:
         return _Side(mask, prepare_objects(mask.objects, region))
     assert file is not None  # a layer is a mask or a vector file
-    objects = prepare_objects(frame.to_plane(file.geometries, file.crs), region)
+    objects = prepare_objects(frame.to_plane(file.geometries, file.crs), region, file.heights_m)
     classes = None
     if file.heights_m is not None:
         classes = HeightClasses(class_limits_m).assign(file.heights_m[objects.index])

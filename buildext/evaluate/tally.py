@@ -56,14 +56,16 @@ class Tiles:
         rows = (shapely.get_y(middle) / gy / self.side_px).astype(np.intp)
         cols = (shapely.get_x(middle) / gx / self.side_px).astype(np.intp)
         high, wide = self.shape
-        return np.clip(rows, 0, high - 1) * wide + np.clip(cols, 0, wide - 1)
+        numbers: NDArray[np.intp] = np.clip(rows, 0, high - 1) * wide + np.clip(cols, 0, wide - 1)
+        return numbers
 
     def sums(self, mask: NDArray[np.bool_]) -> Count:
         """True pixels of each tile in a window made of whole tiles, `(rows, cols)`."""
-        down = np.add.reduceat(
+        down: Count = np.add.reduceat(
             mask, np.arange(0, mask.shape[0], self.side_px), axis=0, dtype=np.int64
         )
-        return np.add.reduceat(down, np.arange(0, mask.shape[1], self.side_px), axis=1)
+        across: Count = np.add.reduceat(down, np.arange(0, mask.shape[1], self.side_px), axis=1)
+        return across
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ def tally_pixels(
             if classes:
                 assert isinstance(ref, PolygonLayer)  # only polygons have heights
                 own = np.where(ref_px, ref.read_classes(window), 0)
-                own[false_px] = 1 + nearest_class_px(ref, window, false_px)
+                if false_px.any():
+                    own[false_px] = 1 + nearest_class_px(ref, window, false_px)
                 for c in range(classes):
                     mine = own == c + 1
                     if mine.any():
