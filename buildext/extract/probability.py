@@ -75,7 +75,7 @@ class ProbabilityWriter:
 
     def errors(self) -> contextlib.AbstractContextManager[None]:
         """Errors inside are those of writing what was handed over so far."""
-        return output_errors(self._final, self._bytes)
+        return output_errors(self._final, 2 * self._bytes)
 
 
 @contextlib.contextmanager

@@ -21,10 +21,7 @@ import pyarrow as pa
 from buildext.atomic import as_output_error
 from buildext.errors import BuildextError
 
-# A driver that fails with so little left, fixed or in proportion to what it was handed, failed for
-# want of space: intermediate files, removed by the time we look, are up to some times as large.
 _FULL_BELOW_BYTES = 64 * 1024
-_FULL_BELOW_RATIO = 4
 
 
 class FeatureWriter(Protocol):
@@ -58,28 +55,29 @@ class Destination:
     layer: str
     metadata: Mapping[str, Any]
 
-    def output_errors(self, handed_bytes: int = 0) -> AbstractContextManager[None]:
+    def output_errors(self, needed_bytes: int = 0) -> AbstractContextManager[None]:
         """See the function of the same name."""
-        return output_errors(self.final, handed_bytes)
+        return output_errors(self.final, needed_bytes)
 
 
 @contextlib.contextmanager
-def output_errors(final: Path, handed_bytes: int = 0) -> Iterator[None]:
+def output_errors(final: Path, needed_bytes: int = 0) -> Iterator[None]:
     """Turn whatever a driver raises inside the block into an `OutputError`.
 
     Drivers report a full disk in many words or none, so the disk itself is asked.
 
     Args:
         final: the output.
-        handed_bytes: how much the driver was handed to write.
+        needed_bytes: what the driver may have needed on the disk, intermediate files included;
+            they are gone by the time we look, so one that fails with less left failed for want of
+            space.
     """
     try:
         yield
     except BuildextError:
         raise
     except Exception as error:
-        enough = _FULL_BELOW_BYTES + _FULL_BELOW_RATIO * handed_bytes
-        if shutil.disk_usage(final.parent).free < enough:
+        if shutil.disk_usage(final.parent).free < _FULL_BELOW_BYTES + needed_bytes:
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise as_output_error(full, final) from error
         raise as_output_error(error, final) from error

@@ -6,8 +6,9 @@ PMTiles (web-Mercator tiles) have a fixed CRS, into which their drivers reprojec
 the scene's.
 
 The settings of the run are stored where each format has room for them, as JSON under `buildext`:
-dataset and layer metadata in a GeoPackage (table `gpkg_metadata`), layer metadata in FlatGeobuf,
-a member of the feature collection in GeoJSON, the description of a PMTiles archive.
+metadata of the layer in a GeoPackage (table `gpkg_metadata`) and in FlatGeobuf, a member of the
+feature collection in GeoJSON, the description of a PMTiles archive. (Metadata of a GeoPackage as a
+whole would make GDAL leave an `.aux.xml` beside it whenever somebody reads the file.)
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ PMTILES_ZOOMS = (12, 15)
 class _Writer:
     """Pushes batches into a stream, counts them, and turns errors into ours."""
 
-    def __init__(self, stream: BatchStream, destination: Destination) -> None:
+    def __init__(self, stream: BatchStream, destination: Destination, scratch: int) -> None:
         self._stream = stream
         self._destination = destination
+        self._scratch = scratch
         self._bytes = 0
         self.features = 0
 
@@ -56,14 +58,18 @@ class _Writer:
 
     def errors(self) -> AbstractContextManager[None]:
         """Errors inside are those of writing what was handed over so far."""
-        return self._destination.output_errors(self._bytes)
+        return self._destination.output_errors(self._scratch * self._bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class _Driver:
-    """A GDAL driver with its creation options."""
+    """A GDAL driver with its creation options.
+
+    `scratch` tells how many times the size of the features it may need on the disk while it writes.
+    """
 
     name: str
+    scratch: int = 4
     dataset_options: dict[str, str] = field(default_factory=dict)
     layer_options: dict[str, str] = field(default_factory=dict)
 
@@ -104,7 +110,7 @@ def open_pmtiles(destination: Destination) -> Iterator[FeatureWriter]:
         "MINZOOM": str(low),
         "MAXZOOM": str(high),
     }
-    with _open(destination, _Driver("PMTiles", dataset_options=options)) as writer:
+    with _open(destination, _Driver("PMTiles", scratch=32, dataset_options=options)) as writer:
         yield writer
 
 
@@ -112,7 +118,7 @@ def open_pmtiles(destination: Destination) -> Iterator[FeatureWriter]:
 def _open(destination: Destination, driver: _Driver) -> Iterator[_Writer]:
     stream = BatchStream(destination.schema, functools.partial(_consume, destination, driver))
     try:
-        writer = _Writer(stream, destination)
+        writer = _Writer(stream, destination, driver.scratch)
         yield writer
         writer.finish()
     finally:
@@ -125,7 +131,6 @@ def _consume(destination: Destination, driver: _Driver, reader: pa.RecordBatchRe
 
     # What goes wrong while GDAL closes a file it prints on the terminal; we raise what we find.
     pyogrio.set_gdal_config_options({"CPL_LOG": os.devnull})
-    metadata = {"buildext": json.dumps(destination.metadata)}
     pyogrio.write_arrow(
         reader,
         destination.path,
@@ -133,8 +138,7 @@ def _consume(destination: Destination, driver: _Driver, reader: pa.RecordBatchRe
         layer=destination.layer,
         geometry_type="Polygon",
         crs=_crs_text(destination.crs),
-        dataset_metadata=metadata if driver.name == "GPKG" else None,
-        layer_metadata=metadata,
+        layer_metadata={"buildext": json.dumps(destination.metadata)},
         dataset_options=driver.dataset_options,
         layer_options=driver.layer_options,
     )
