@@ -70,14 +70,12 @@ class LazyGroup(click.Group):
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Shell completion: eval \"$(_BUILDEXT_COMPLETE=bash_source buildext)\" (or zsh, fish).",
+    epilog='Shell completion: eval "$(_BUILDEXT_COMPLETE=bash_source buildext)" (or zsh, fish).',
 )
 @click.version_option(__version__, prog_name="buildext")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (on any command).")
+def cli(debug: bool) -> None:
     """Building footprints from very-high-resolution and off-nadir imagery."""
-    ctx.obj = {"debug": debug}
 
 
 def main() -> NoReturn:
@@ -94,7 +92,9 @@ def run(args: list[str]) -> int:
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+    # Wherever it stands on the line: a user adds it at the end, after an error.
     debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
     try:
         result: Any = cli.main(args=args, prog_name="buildext", standalone_mode=False)
     except BuildextError as error:

@@ -66,7 +66,9 @@ def make_progress(kind: str, quiet: bool) -> Progress:
 
 def set_up_logging(verbose: int, quiet: bool) -> None:
     """Send the library's log to stderr at the asked-for level."""
-    level = logging.ERROR if quiet else [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    level = (
+        logging.ERROR if quiet else [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("buildext")

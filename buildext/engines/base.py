@@ -37,6 +37,7 @@ class EngineInfo:
     precision: str
     """`f32`, `bf16` or `f16`: what the arithmetic was done in."""
     threads: int
+    tiles_in_flight: int
 
 
 class Engine(Protocol):

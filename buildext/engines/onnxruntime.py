@@ -64,6 +64,7 @@ class OnnxRuntimeEngine:
             device="cpu",
             precision="f32",
             threads=threads,
+            tiles_in_flight=1,
         )
 
     def infer(self, batch: UInt8Array) -> FloatArray:

@@ -129,6 +129,7 @@ class OpenVinoEngine:
             threads=int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
             if name == "CPU"
             else 0,
+            tiles_in_flight=len(self._requests),
         )
 
     def infer(self, batch: UInt8Array) -> FloatArray:
@@ -193,4 +194,3 @@ class OpenVinoEngine:
                 "memory ran out on a single tile", hint="choose a smaller --tile"
             ) from again
         log.warning("memory ran out with %d tiles in flight; going on with fewer", 1 + len(others))
-

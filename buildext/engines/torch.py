@@ -79,6 +79,7 @@ class TorchEngine:
             device=device,
             precision=precision,
             threads=torch.get_num_threads(),
+            tiles_in_flight=self._batch,
         )
 
     def infer(self, batch: UInt8Array) -> FloatArray:
@@ -99,4 +100,3 @@ class TorchEngine:
     ) -> Iterator[tuple[Key, FloatArray | None]]:
         """Probabilities of many tiles in the order of the jobs; see `Engine.stream`."""
         return stream_in_batches(self.infer, jobs, self._batch)
-

@@ -59,9 +59,7 @@ class CellRange:
         """The pixels of these cells."""
         first = grid.cell(self.row, self.col)
         last = grid.cell(self.row_stop - 1, self.col_stop - 1)
-        return Window(
-            first.row, first.col, last.row_stop - first.row, last.col_stop - first.col
-        )
+        return Window(first.row, first.col, last.row_stop - first.row, last.col_stop - first.col)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +104,7 @@ class TileResult:
     valid: BoolArray | None
 
 
-def blend(
-    layout: Layout, channels: int, results: Iterable[TileResult]
-) -> Iterator[Block]:
+def blend(layout: Layout, channels: int, results: Iterable[TileResult]) -> Iterator[Block]:
     """Blend tiles into finished blocks.
 
     Args:

@@ -7,13 +7,15 @@ all 256 values are probabilities. Overviews are averages of the valid pixels.
 
 A COG holds its overviews before its pixels, so it cannot be written in one pass: blocks go to an
 ordinary tiled GeoTIFF beside the output first, and GDAL copies that over, tile by tile. Memory is
-bounded by GDAL's block cache in both passes.
+bounded by GDAL's block cache in both passes. A third pass reads the copy once: on a disk that has
+just filled up, GDAL may close a file with holes in it and say nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,7 +110,8 @@ def open_probability(
     with atomic_path(path, overwrite) as temporary:
         interim = temporary.with_name(f"{temporary.stem}.interim.tif")
         try:
-            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+            # GDAL's own threads print their errors on the terminal; we raise what comes of them.
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, CPL_LOG=os.devnull):
                 with output_errors(path):
                     dataset = rasterio.open(
                         interim,
@@ -128,5 +131,22 @@ def open_probability(
                     yield writer
                 with writer.errors():
                     rasterio.shutil.copy(interim, temporary, **_COG)
+                    _verify(temporary)
         finally:
             remove_companions(temporary)
+
+
+def _verify(path: Path) -> None:
+    """Read every tile of a raster, its mask and its overviews.
+
+    Raises:
+        rasterio.errors.RasterioIOError: a tile is missing or damaged.
+    """
+    with rasterio.open(path) as dataset:
+        levels: list[int | None] = [None, *range(len(dataset.overviews(1)))]
+    for level in levels:
+        options = {} if level is None else {"overview_level": level}
+        with rasterio.open(path, **options) as dataset:
+            for _, window in dataset.block_windows(1):
+                dataset.read(window=window)
+                dataset.read_masks(1, window=window)

@@ -36,9 +36,7 @@ class TileImage:
     valid: BoolArray | None
 
 
-def read_tiles(
-    scene: Readable, layout: Layout, limit: Mask | None = None
-) -> Iterator[TileImage]:
+def read_tiles(scene: Readable, layout: Layout, limit: Mask | None = None) -> Iterator[TileImage]:
     """Read the tiles of a layout in its order.
 
     Args:
@@ -62,6 +60,4 @@ def read_tiles(
                 if not mask.any():
                     yield TileImage(None, mask)
                 else:
-                    yield TileImage(
-                        pixels[:, :, left : left + size], None if mask.all() else mask
-                    )
+                    yield TileImage(pixels[:, :, left : left + size], None if mask.all() else mask)

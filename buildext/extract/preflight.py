@@ -1,0 +1,88 @@
+"""The pre-flight line: what a run will read, need and take, said before it starts."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from buildext.engines.base import Engine
+from buildext.extract.blend import Layout
+
+# Measured: the interpreter with its libraries, and a network's activations a tile in flight at the
+# bundled models' widths, in bytes a pixel of the tile. See docs/performance.md.
+BASE_BYTES = 420e6
+ACTIVATION_BYTES_PER_PX = 260.0
+PENDING_PANELS = 4
+# A building of a typical town takes 200 bytes in a GeoPackage, and there is one to 1 500 pixels.
+LAYER_BYTES_PER_PX = 200 / 1500
+PROBABILITY_BYTES_PER_PX = 0.35
+_TIMED_TILES = 4
+_WORTH_TIMING = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Estimates for one run; bytes, seconds and pixels of the model grid."""
+
+    tiles: int
+    pixels: int
+    memory_bytes: float
+    disk_bytes: float
+    disk_free_bytes: float
+    seconds: float | None
+
+
+def estimate(
+    layout: Layout, channels: int, engine: Engine, cache_bytes: float, output: Path, raster: bool
+) -> Preflight:
+    """Estimate a run.
+
+    Args:
+        layout: tiles of the run.
+        channels: number of channels that the network predicts.
+        engine: the engine; a few empty tiles are timed where the run is long enough to care.
+        cache_bytes: memory that GDAL may use to keep decoded blocks.
+        output: the output file, for the free space on its disk.
+        raster: a probability raster is written too.
+    """
+    grid = layout.grid
+    window = layout.cells.window(grid)
+    tiles = (layout.cells.row_stop - layout.cells.row) * (layout.cells.col_stop - layout.cells.col)
+    in_flight = max(engine.info.tiles_in_flight, 1)
+    panel_px = layout.panel_cols * grid.stride_px * layout.strip_rows * grid.stride_px
+    memory = (
+        BASE_BYTES
+        + cache_bytes
+        + in_flight * grid.tile_px**2 * ACTIVATION_BYTES_PER_PX
+        + window.width * grid.overlap_px * channels * 4
+        + PENDING_PANELS * panel_px * (channels + 4)
+    )
+    disk = window.pixels * (LAYER_BYTES_PER_PX + (PROBABILITY_BYTES_PER_PX if raster else 0))
+    seconds = None
+    if tiles >= _WORTH_TIMING:
+        empty = np.zeros((3, grid.tile_px, grid.tile_px), np.uint8)
+        start = time.perf_counter()
+        for _ in engine.stream((index, empty) for index in range(_TIMED_TILES)):
+            pass
+        seconds = tiles * (time.perf_counter() - start) / _TIMED_TILES
+    return Preflight(
+        tiles=tiles,
+        pixels=window.pixels,
+        memory_bytes=memory,
+        disk_bytes=disk,
+        disk_free_bytes=shutil.disk_usage(output.parent).free,
+        seconds=seconds,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
