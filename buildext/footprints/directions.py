@@ -13,11 +13,13 @@ Angles are radians in the grid plane, from the x axis towards the y axis (which 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+AngleT = TypeVar("AngleT", float, FloatArray)
 
 QUARTER = math.pi / 2
 _BINS = 90
@@ -53,7 +55,7 @@ def find_frames(
         near = left & (angle_between(angles, peak) < _PEAK_HALF_WIDTH)
         if frames and lengths[near].sum() < share * lengths.sum():
             break
-        shift = _signed(angles[near] - peak)
+        shift = signed(angles[near] - peak)
         frames.append(float(peak + (shift * weights[near]).sum() / weights[near].sum()) % QUARTER)
         left &= angle_between(angles, frames[-1]) > apart
     return frames
@@ -61,7 +63,7 @@ def find_frames(
 
 def angle_between(a: FloatArray, b: float) -> FloatArray:
     """Smallest angle between frames, in [0, π/4]."""
-    return np.abs(_signed(a - b))
+    return np.abs(signed(a - b))
 
 
 def fit_frame(scatters: FloatArray, turns: FloatArray) -> float:
@@ -83,5 +85,6 @@ def fit_frame(scatters: FloatArray, turns: FloatArray) -> float:
     return (0.5 * math.atan2(float(across), float(along))) % QUARTER
 
 
-def _signed(difference: FloatArray) -> FloatArray:
+def signed(difference: AngleT) -> AngleT:
+    """An angle between frames, in [-π/4, π/4)."""
     return (difference + QUARTER / 2) % QUARTER - QUARTER / 2

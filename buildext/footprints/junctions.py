@@ -38,12 +38,14 @@ class WallEnd:
         normal_xy: unit normal of its line.
         offset_px: normal · point for every point of the line.
         length_px: length of the wall.
+        rigid: whether a wall between two nodes must keep its direction.
     """
 
     nodes: tuple[int, ...]
     normal_xy: tuple[float, float]
     offset_px: float
     length_px: float
+    rigid: bool = True
 
 
 def solve_junctions(nodes_xy: FloatArray, ends: Sequence[WallEnd]) -> FloatArray:
@@ -72,13 +74,14 @@ def solve_junctions(nodes_xy: FloatArray, ends: Sequence[WallEnd]) -> FloatArray
         for node in end.nodes:
             weight = end.length_px / len(end.nodes)
             add((2 * node, 2 * node + 1), (x, y), weight, end.offset_px)
-        if len(end.nodes) == 2:
+        if end.rigid and len(end.nodes) == 2:
             a, b = end.nodes
             add((2 * a, 2 * a + 1, 2 * b, 2 * b + 1), (x, y, -x, -y), _RIGID, 0.0)
     if size <= _DENSE_UNKNOWNS:
         dense = np.diag(np.full(size, _ANCHOR))
         np.add.at(dense, (rows, columns), values)
-        return np.linalg.solve(dense, right).reshape(-1, 2)
+        solved: FloatArray = np.linalg.solve(dense, right).reshape(-1, 2)
+        return solved
     matrix = sparse.coo_matrix((values, (rows, columns)), shape=(size, size)).tocsc()
     solution = spsolve(matrix + _ANCHOR * sparse.identity(size, format="csc"), right)
     return np.asarray(solution, dtype=np.float64).reshape(-1, 2)

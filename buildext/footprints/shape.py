@@ -25,9 +25,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely import Polygon
 
-from buildext.footprints.circle import fit_circle
 from buildext.footprints.raw import RawBuilding, RawGroup
-from buildext.footprints.regularize import Chain, draw, prepare
+from buildext.footprints.regularize import Chain, RegularMode, draw, prepare
 from buildext.footprints.simplify import simplify_topology
 from buildext.footprints.topology import Topology, cut_into_arcs
 
@@ -38,7 +37,11 @@ RegStatus = Literal["regularised", "simplified", "kept"]
 _LEAST_TOLERANCE_PX = 2.0
 _ROUNDING = 2.0**16
 # Attempts at leaving out the arcs that went wrong, before a group is simplified as a whole.
-_ATTEMPTS = 4
+_ATTEMPTS = 5
+# The tolerance of the second attempt, as a share of the first.
+_CLOSER = 0.5
+# A corner between two walls that moved by the tolerance each has moved by √2 of it.
+_CORNER_REACH = 2**0.5
 # A building may differ from its pixels by this share of its area at most.
 _LARGEST_CHANGE = 0.35
 
@@ -102,8 +105,8 @@ def _shape(
     polygons: Sequence[Polygon], options: ShapeOptions, tolerance_px: float
 ) -> tuple[list[Polygon], list[RegStatus]]:
     topology = cut_into_arcs(polygons)
-    if options.mode not in ("none", "simplify"):
-        regular = _regularise(topology, polygons, options, tolerance_px)
+    if options.mode != "none" and options.mode != "simplify":
+        regular = _regularise(topology, polygons, options.mode, tolerance_px)
         if regular is not None:
             return regular
     return _simplify(topology, polygons, tolerance_px)
@@ -112,27 +115,34 @@ def _shape(
 def _simplify(
     topology: Topology, polygons: Sequence[Polygon], tolerance_px: float
 ) -> tuple[list[Polygon], list[RegStatus]]:
-    simple = [_rounded(polygon) for polygon in simplify_topology(topology, tolerance_px)]
+    simple = [
+        shapely.transform(polygon, _rounded)
+        for polygon in simplify_topology(topology, tolerance_px)
+    ]
     if wrong_members(polygons, simple, tolerance_px + 1).any():
         return list(polygons), ["kept"] * len(polygons)
     return simple, ["simplified"] * len(polygons)
 
 
 def _regularise(
-    topology: Topology, polygons: Sequence[Polygon], options: ShapeOptions, tolerance_px: float
+    topology: Topology, polygons: Sequence[Polygon], mode: RegularMode, tolerance_px: float
 ) -> tuple[list[Polygon], list[RegStatus]] | None:
     """Regularised outlines with their status; None where no attempt gave valid outlines."""
-    assert options.mode not in ("none", "simplify")
-    chains = prepare(topology, options.mode, tolerance_px)
+    chains = prepare(topology, mode, tolerance_px)
+    tried = np.zeros(len(polygons), dtype=np.int64)
     for _ in range(_ATTEMPTS):
-        lines = [
-            np.round(line * _ROUNDING) / _ROUNDING for line in draw(topology, chains, tolerance_px)
-        ]
+        lines = [_rounded(line) for line in draw(topology, chains, tolerance_px)]
         outlines = [topology.outline(member, lines) for member in range(len(polygons))]
         wrong = wrong_members(polygons, outlines, tolerance_px)
         if not wrong.any():
             break
-        chains = _without_walls(topology, chains, wrong)
+        tried[wrong] += 1
+        chains = [
+            _retried(chain, max(int(tried[owner]) for owner in arc.owners), mode, tolerance_px)
+            if wrong[list(arc.owners)].any()
+            else chain
+            for arc, chain in zip(topology.arcs, chains, strict=True)
+        ]
     else:
         return None
     statuses: list[RegStatus] = [
@@ -144,13 +154,11 @@ def _regularise(
     return outlines, statuses
 
 
-def _without_walls(
-    topology: Topology, chains: Sequence[Chain], wrong: NDArray[np.bool_]
-) -> list[Chain]:
-    return [
-        replace(chain, walls=[]) if any(wrong[owner] for owner in arc.owners) else chain
-        for arc, chain in zip(topology.arcs, chains, strict=True)
-    ]
+def _retried(chain: Chain, tried: int, mode: RegularMode, tolerance_px: float) -> Chain:
+    """A chain of an outline that went wrong: closer to the pixels, then without walls."""
+    if tried == 1:
+        return chain.divided(mode, _CLOSER * tolerance_px)
+    return replace(chain, walls=())
 
 
 def wrong_members(
@@ -160,7 +168,7 @@ def wrong_members(
     before, after = np.asarray(raw), np.asarray(shaped)
     wrong: NDArray[np.bool_] = ~shapely.is_valid(after)
     fine = ~wrong
-    wrong[fine] |= shapely.hausdorff_distance(before[fine], after[fine]) > tolerance_px
+    wrong[fine] |= shapely.hausdorff_distance(before[fine], after[fine]) > _CORNER_REACH * tolerance_px
     fine = ~wrong
     change = shapely.area(shapely.symmetric_difference(before[fine], after[fine]))
     wrong[fine] |= change > _LARGEST_CHANGE * shapely.area(before[fine])
@@ -169,6 +177,6 @@ def wrong_members(
     return wrong
 
 
-def _rounded(polygon: Polygon) -> Polygon:
-    rounded: Polygon = shapely.transform(polygon, lambda xy: np.round(xy * _ROUNDING) / _ROUNDING)
+def _rounded(points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    rounded: NDArray[np.float64] = np.round(points_xy * _ROUNDING) / _ROUNDING
     return rounded

@@ -32,8 +32,12 @@ IntArray = NDArray[np.int64]
 
 # A wall may span at most this many candidate corners: keeps the search linear in the chain.
 _REACH = 48
-# Two consecutive walls must turn by at least this much, or their intersection is ill defined.
-_LEAST_TURN = math.radians(30)
+# Two consecutive walls must turn by at least this much, or where they meet is ill defined, and may
+# not quite double back.
+_LEAST_TURN = math.radians(12)
+_MOST_TURN = math.radians(176)
+# A free wall closer than this to an axis whose own wall keeps to the tolerance follows that axis.
+_NEAR_AXIS = math.radians(15)
 # A wall must get ahead by at least this many pixels along its own direction.
 _LEAST_ADVANCE_PX = 0.75
 
@@ -218,9 +222,11 @@ def _possible_walls(
     best_axis = np.where(fits, cost, np.inf).min(axis=2)
     free_fits = (
         inside
-        & (length >= 2 * tolerance_px)
+        & ((length >= 2 * tolerance_px) | (end == begin + 1))
+        & (length >= _LEAST_ADVANCE_PX)
         & (thin <= (tolerance_px / 2.5) ** 2)
         & (free_error < best_axis)
+        & ~(fits.any(axis=2) & (_tilt_from(tilt, angles) < _NEAR_AXIS))
     )
 
     options: list[_Option] = []
@@ -254,7 +260,11 @@ def _possible_walls(
     return options
 
 
-_State = tuple[float, float, float, int, "_State | None", _Option | None]
+def _tilt_from(tilt: FloatArray, angles: FloatArray) -> FloatArray:
+    """Smallest angle between each undirected line and any of the axes."""
+    difference = (tilt[..., None] - angles + math.pi / 2) % math.pi - math.pi / 2
+    nearest: FloatArray = np.abs(difference).min(axis=-1)
+    return nearest
 
 
 def _cheapest(
@@ -269,7 +279,6 @@ def _cheapest(
     states: list[dict[tuple[float, float], tuple[float, tuple[float, float], _Option]]] = [
         {} for _ in range(last + 1)
     ]
-    least, most = _LEAST_TURN, math.pi - _LEAST_TURN
     turn_round = 2 * math.pi
     for option in options:
         begin, end, heading, cost, _ = option
@@ -284,7 +293,7 @@ def _cheapest(
             turn = (heading - previous[0]) % turn_round
             if turn > math.pi:
                 turn = turn_round - turn
-            if least <= turn <= most:
+            if _LEAST_TURN <= turn <= _MOST_TURN:
                 total = state[0] + cost
                 key = (heading, previous[1])
                 known = target.get(key)
@@ -294,7 +303,7 @@ def _cheapest(
     for key, state in states[last].items():
         if closed:
             turn = abs((key[1] - key[0] + math.pi) % turn_round - math.pi)
-            if not least <= turn <= most:
+            if not _LEAST_TURN <= turn <= _MOST_TURN:
                 continue
         if best is None or state[0] < states[last][best][0]:
             best = key
