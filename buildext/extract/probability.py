@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,8 +109,7 @@ def open_probability(
     with atomic_path(path, overwrite) as temporary:
         interim = temporary.with_name(f"{temporary.stem}.interim.tif")
         try:
-            # GDAL's own threads print their errors on the terminal; we raise what comes of them.
-            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, CPL_LOG=os.devnull):
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
                 with output_errors(path):
                     dataset = rasterio.open(
                         interim,

@@ -77,7 +77,7 @@ class _Driver:
 @contextlib.contextmanager
 def open_geopackage(destination: Destination) -> Iterator[FeatureWriter]:
     """GeoPackage with a spatial index and a QGIS style."""
-    with _open(destination, _Driver("GPKG")) as writer:
+    with _open(destination, _Driver("GPKG", dataset_options={"VERSION": "1.3"})) as writer:
         yield writer
     with writer.errors():
         _verify_geopackage(destination, writer.features)

@@ -106,7 +106,7 @@ _SYMBOL = """\
 _DOCUMENT = """\
 <!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
 <qgis version="3.22.0" styleCategories="Symbology">
-  <renderer-v2 type="graduatedRenderer" attr="confidence" graduatedMethod="GraduatedColor"
+  <renderer-v2 type="graduatedSymbol" attr="confidence" graduatedMethod="GraduatedColor"
                symbollevels="0" enableorderby="0" forceraster="0">
     <ranges>
 {ranges}
