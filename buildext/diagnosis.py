@@ -59,9 +59,11 @@ def _machine() -> dict[str, str]:
     import psutil
 
     memory = psutil.virtual_memory()
+    # Containers often grant fewer cores than the processor has.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor_line("model name") or platform.processor() or platform.machine(),
-        "cores": f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}",
+        "cores": str(cores),
         "features": " ".join(flag for flag in CPU_FLAGS if flag in _processor_line("flags").split())
         or "unknown",
         "memory": f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free",

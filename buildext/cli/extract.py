@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OUTPUT = click.Path(path_type=Path, dir_okay=False)
 
 
-class _Numbers(click.ParamType):
+class _Numbers(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
     """Comma-separated numbers of one type."""
 
     def __init__(self, kind: type, count: int | None = None) -> None:

@@ -21,10 +21,12 @@ def list_models(as_json: bool) -> None:
     from buildext.models.card import read_card
     from buildext.models.store import BUNDLED, WEIGHTS_NAME, bundled_names
 
-    rows = []
-    for name in bundled_names():
-        card = read_card(BUNDLED / name)
-        rows.append(
+    cards = {name: read_card(BUNDLED / name) for name in bundled_names()}
+    megabytes = {
+        name: round((BUNDLED / name / WEIGHTS_NAME).stat().st_size / 1e6, 1) for name in cards
+    }
+    if as_json:
+        rows = [
             {
                 "name": name,
                 "version": card.version,
@@ -32,25 +34,24 @@ def list_models(as_json: bool) -> None:
                 "decoder": card.network.decoder,
                 "channels": list(card.channels),
                 "gsd_m": [card.gsd.min_m, card.gsd.max_m],
-                "megabytes": round((BUNDLED / name / WEIGHTS_NAME).stat().st_size / 1e6, 1),
+                "megabytes": megabytes[name],
             }
-        )
-    if as_json:
+            for name, card in cards.items()
+        ]
         click.echo(json.dumps(rows, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "version", "network", "predicts", "GSD", "size")
-    for row in rows:
-        low, high = row["gsd_m"]
+    for name, card in cards.items():
         table.add_row(
-            row["name"],
-            row["version"],
-            f"{row['decoder']} + {row['encoder']}",
-            ", ".join(row["channels"]),
-            f"{low:g}–{high:g} m",
-            f"{row['megabytes']} MB",
+            name,
+            card.version,
+            f"{card.network.decoder} + {card.network.encoder}",
+            ", ".join(card.channels),
+            f"{card.gsd.min_m:g}–{card.gsd.max_m:g} m",
+            f"{megabytes[name]} MB",
         )
     Console().print(table)
 

@@ -79,8 +79,8 @@ def set_up_logging(verbose: int, quiet: bool) -> None:
 def watch_parent() -> None:
     """End this process when standard input closes, as it does when the parent dies.
 
-    The process first gets SIGTERM, which cleans up behind unfinished outputs; should that not end it
-    within ten seconds, it ends at once.
+    The process first gets SIGTERM, which cleans up behind unfinished outputs; should that not end
+    it within ten seconds, it ends at once.
     """
 
     def watch() -> None:

@@ -1,7 +1,7 @@
 """The engine protocol: tiles in, probabilities out.
 
-An engine runs one model on one device. Tiles come as uint8 `(C, H, W)`, because the normalisation is
-part of the network file, and leave as float32 probabilities `(K, H, W)`.
+An engine runs one model on one device. Tiles come as uint8 `(C, H, W)`, because the normalisation
+is part of the network file, and leave as float32 probabilities `(K, H, W)`.
 
 Engines differ in how they like to be fed (several requests in flight on a CPU, batches on a GPU),
 so the pipeline hands over an iterator of jobs and takes results back *in the same order*; how many

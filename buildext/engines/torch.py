@@ -70,7 +70,7 @@ class TorchEngine:
         self._torch = torch
         self._device = torch.device(device)
         self._dtype = dtypes[precision]
-        network = load_network(model.card, model.weights).eval()
+        network: Any = load_network(model.card, model.weights).eval()
         self._network: Any = network.to(self._device, memory_format=torch.channels_last)
         self._batch = batch or (1 if device == "cpu" else 16)
         self.info = EngineInfo(

@@ -3,9 +3,10 @@
     scene → tiles → engine → blended probabilities → polygons → file
 
 Each arrow is an iterator that pulls on the one before. Two prefetches put reading, and the network
-with its blending, into threads of their own, so that pixels are decoded and polygons drawn while the
-network runs; the main thread pulls at the end, shapes and writes. What is in memory at any time is a
-few panels of pixels, the rows that tiles still share, and the buildings that are not closed yet.
+with its blending, into threads of their own, so that pixels are decoded and polygons drawn while
+the network runs; the main thread pulls at the end, shapes and writes. What is in memory at any time
+is a few panels of pixels, the rows that tiles still share, and the buildings that are not closed
+yet.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The pipeline is a chain of iterators that pull on each other. Putting a prefetch between two of them
 lets both sides work at once, and changes neither. The bound keeps a fast producer from filling the
-memory; an exception of the producer is raised at the consumer; a consumer that stops early stops the
-producer.
+memory; an exception of the producer is raised at the consumer; a consumer that stops early stops
+the producer.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The model card: everything that must travel with the weights.
 
 A model is a folder with `card.json` and the files that it names. The card says what the network
-expects (bands, scaling, GSD), what it predicts (channels, thresholds), where it comes from (training
-data with licences, scores with their protocol) and what its files must hash to. Nothing that changes
-the result is guessed elsewhere.
+expects (bands, scaling, GSD), what it predicts (channels, thresholds), where it comes from
+(training data with licences, scores with their protocol) and what its files must hash to. Nothing
+that changes the result is guessed elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from buildext.errors import DamagedModelError, ModelError
 
 CARD_NAME = "card.json"
-SCHEMA_VERSION = 1
 
 
 class _Part(BaseModel):
@@ -75,7 +74,7 @@ class Score(_Part):
 class Card(_Part):
     """The card of a model, schema version 1."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: str
     version: str = "1"
     description: str = ""
@@ -96,7 +95,7 @@ class Card(_Part):
     overlap_px: int = Field(96, ge=0)
     stride_divisor: int = 32
     """Tile sizes must be a multiple of this."""
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = Field(default_factory=lambda: Thresholds.model_validate({}))
     pretrained: str = ""
     """Origin and licence of the weights that training began with."""
     training_data: tuple[TrainingData, ...] = ()

@@ -1,4 +1,4 @@
-"""Finding models: the bundled ones by name, all others by their folder; weights verified by sha256."""
+"""Finding models: the bundled by name, all others by folder; files verified by sha256."""
 
 from __future__ import annotations
 

@@ -97,9 +97,7 @@ def test_strips_and_panels_change_nothing(grid: TileGrid, strip: int, panel: int
 
 @settings(max_examples=60)
 @given(grids(), st.data())
-def test_any_block_of_cells_equals_its_part_of_the_whole(
-    grid: TileGrid, data: st.DataObject
-) -> None:
+def test_a_block_of_cells_equals_its_part_of_the_whole(grid: TileGrid, data: st.DataObject) -> None:
     row = data.draw(st.integers(0, grid.rows - 1))
     col = data.draw(st.integers(0, grid.cols - 1))
     cells = CellRange(
