@@ -89,7 +89,7 @@ def nearest_class_px(
         known = np.column_stack(
             [(ref_cols + wide.col + 0.5) * gx, (ref_rows + wide.row + 0.5) * gy]
         )
-        distance, nearest = KDTree(known).query(points, workers=-1)
+        distance, nearest = KDTree(known).query(points)
         found = around[ref_rows[nearest], ref_cols[nearest]] - np.uint8(1)
     far = np.flatnonzero(distance > NEAREST_HALO_PX * min(gx, gy))
     if len(far):

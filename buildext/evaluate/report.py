@@ -70,7 +70,11 @@ def _main_table(evaluation: Evaluation) -> Table:
 
 def _class_table(classes: tuple[ClassScores, ...]) -> Table:
     table = Table(
-        title="by height class", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True
+        title="by height class",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        padding=0,
     )
     table.add_column("class", no_wrap=True)
     for column in (
@@ -78,7 +82,7 @@ def _class_table(classes: tuple[ClassScores, ...]) -> Table:
         "pixel\nrecall",
         "pixel\nF1",
         "95 %",
-        "tile-mean\nF1",
+        "tile\nF1",
         "object\nrecall",
         "object\nF1",
     ):
