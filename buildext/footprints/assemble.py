@@ -44,7 +44,7 @@ def assemble(
     for block in blocks:
         if frontier.take(block):
             closed, number = components.settle(frontier.open_components())
-            frontier.next_row(number)
+            frontier.renumber(number)
             yield from _groups(closed, options)
     if frontier.rows_done != scene_hw[0]:
         raise ValueError(f"got blocks down to row {frontier.rows_done}; expected {scene_hw[0]}")

@@ -88,8 +88,8 @@ def find_corners(
         beside: `(H, W - 1)`, True where a pixel's label differs from that of its right neighbour.
         below: `(H - 1, W)`, True where a pixel's label differs from that of its lower neighbour.
         labels: `(H, W)`, 0 for background.
-        row: Scene row of the first row of `labels`.
-        col: Scene column of the first column of `labels`.
+        row: Scene row of the second row of `labels`, whose upper side is the first grid line.
+        col: Scene column of the second column of `labels`.
 
     Returns:
         Corners with grid lines counted in the scene. A point with quadrants that are no corner (two
@@ -108,9 +108,7 @@ def find_corners(
         for bit, other in enumerate(around):
             quadrants |= (other == owner).astype(np.uint8) << np.uint8(bit)
         keep = first & (_TURNS[quadrants] > 0)
-        corners = Corners(
-            owner, (y + (row + 1)).astype(np.int32), (x + (col + 1)).astype(np.int32), quadrants
-        )
+        corners = Corners(owner, (y + row).astype(np.int32), (x + col).astype(np.int32), quadrants)
         found.append(corners.taken(keep))
     return Corners.joined(found)
 
@@ -128,8 +126,12 @@ def trace_polygons(corners: Corners, count: int, filled_hole_px: int) -> NDArray
         `(count,)` shapely polygons, oriented and started as `RawBuilding` says.
     """
     owner, y, x, across = _walls(corners)
-    rings = _rings(across)
-    ring_owner, start, area_px, order = _measured(owner, y, x, rings)
+    order, start = _rings(across)
+    ring_owner = owner[order[start]]
+    # Green's theorem over the horizontal walls; all rings run clockwise on the screen here.
+    left, right = order[0::2], order[1::2]
+    under_walls = (x[left].astype(np.int64) - x[right]) * y[left]
+    area_px = np.add.reduceat(under_walls, start // 2)
     hole = np.r_[False, ring_owner[1:] == ring_owner[:-1]]
     keep = ~hole | (area_px >= filled_hole_px)
     length = np.diff(np.r_[start, order.size])
@@ -173,44 +175,28 @@ def _walls(
     return owner, y, x, across
 
 
-def _rings(across: NDArray[np.intp]) -> tuple[list[int], list[int]]:
+def _rings(across: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Follow the walls around, horizontal and vertical in turns.
 
     Returns:
-        The corners ring after ring, and where each ring starts in that list. A ring starts at its
+        The corners ring after ring, and where each ring starts among them. A ring starts at its
         first corner in sorted order, the upper left one, and goes along its horizontal wall.
     """
-    vertical = across.tolist()
-    seen = bytearray(len(vertical))
+    along = np.arange(across.size) ^ 1  # the other end of the horizontal wall
+    step = across[along].tolist()
+    seen = bytearray(across.size)
     order: list[int] = []
     starts: list[int] = []
-    for start in range(0, len(vertical), 2):
-        if seen[start]:
+    for corner in range(0, across.size, 2):
+        if seen[corner] or seen[corner + 1]:
             continue
-        starts.append(len(order))
-        corner = start
+        starts.append(2 * len(order))
         while not seen[corner]:
             seen[corner] = 1
             order.append(corner)
-            corner ^= 1
-            seen[corner] = 1
-            order.append(corner)
-            corner = vertical[corner]
-    return order, starts
-
-
-def _measured(
-    owner: NDArray[np.int32],
-    y: NDArray[np.int32],
-    x: NDArray[np.int32],
-    rings: tuple[list[int], list[int]],
-) -> tuple[NDArray[np.int32], NDArray[np.intp], NDArray[np.int64], NDArray[np.intp]]:
-    """Owner, start, area in pixels of each ring; and the corners in ring order."""
-    order, start = np.array(rings[0], np.intp), np.array(rings[1], np.intp)
-    left, right = order[0::2], order[1::2]
-    # Green's theorem over horizontal walls only; all rings run clockwise on the screen here.
-    strips = (x[left].astype(np.int64) - x[right]) * y[left]
-    return owner[order[start]], start, np.add.reduceat(strips, start // 2), order
+            corner = step[corner]
+    entered = np.array(order, np.intp)
+    return np.stack([entered, along[entered]], axis=1).reshape(-1), np.array(starts, np.intp)
 
 
 def _closed_rings(

@@ -26,17 +26,17 @@ EVERY_5 = {"rows": range(5, 40, 5), "cols": [range(5, 40, 5)]}
 
 
 @given(data=st.data(), options=separations())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_equals_the_definition(data: st.DataObject, options: SeparationOptions) -> None:
-    probability, valid = data.draw(fields(40))
+    probability, valid = data.draw(fields(28))
     groups = assembled(probability, options, valid)
     assert normalised(groups) == summarised_slowly(probability, valid, options)
 
 
 @given(data=st.data(), options=separations())
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_does_not_depend_on_the_blocks(data: st.DataObject, options: SeparationOptions) -> None:
-    probability, valid = data.draw(fields(110))
+    probability, valid = data.draw(fields(90))
     whole = assembled(probability, options, valid)
     rows = data.draw(cuts(valid.shape[0]))
     cols = data.draw(st.lists(cuts(valid.shape[1]), min_size=1, max_size=3))
@@ -46,7 +46,7 @@ def test_does_not_depend_on_the_blocks(data: st.DataObject, options: SeparationO
 
 @given(data=st.data(), options=separations())
 def test_polygons_are_sound(data: st.DataObject, options: SeparationOptions) -> None:
-    probability, valid = data.draw(fields(80))
+    probability, valid = data.draw(fields(60))
     groups = assembled(
         probability,
         options,
