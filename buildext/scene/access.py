@@ -21,7 +21,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from buildext.errors import MissingInputError, SceneError
 
@@ -40,10 +41,13 @@ _LOCAL_DRIVERS = frozenset({
     "PNG", "PNM", "RST", "VRT", "WEBP",
 })
 # fmt: on
-_REMOTE_NAME = re.compile(r"^\s*(/vsi|[a-z][a-z0-9+.-]+:/)", re.IGNORECASE)
+_REMOTE_NAME = re.compile(r"^\s*(/vsi|[a-z][a-z0-9+.-]+:)", re.IGNORECASE)
 _REMOTE_TEXT = re.compile(r"/vsi[a-z0-9_]+[/?]|[a-z][a-z0-9+.-]+://|<GDAL_W", re.IGNORECASE)
 _MAX_VRT_BYTES = 64 * 1024 * 1024
 _REMOTE_HINT = "pass --allow-remote if you trust this source"
+
+# What rasterio lets through when GDAL fails: not all of it has been given a root.
+GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 
 _quiet = threading.Lock()
 
@@ -169,11 +173,36 @@ def open_raster(
         with _quiet, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.DatasetReader(name, driver=drivers)
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         raise SceneError(
             f"{name}: not a readable raster ({_one_line(error)})",
             hint="check that the file is complete and opens in other programs",
         ) from error
+
+
+def check_complete(dataset: rasterio.DatasetReader) -> None:
+    """Refuse a truncated GeoTIFF now, instead of when its last rows are read hours later.
+
+    Only the last block is looked up, which is where writers end: damage elsewhere shows in reading.
+
+    Raises:
+        SceneError: the last block lies beyond the end of the file.
+    """
+    path = Path(dataset.name)
+    if dataset.driver != "GTiff" or not path.is_file():
+        return
+    rows, cols = dataset.block_shapes[-1]
+    block = f"{(dataset.width - 1) // cols}_{(dataset.height - 1) // rows}"
+    offset, length = (
+        int(dataset.get_tag_item(f"{key}_{block}", "TIFF", bidx=dataset.count) or 0)
+        for key in ("BLOCK_OFFSET", "BLOCK_SIZE")
+    )
+    actual = path.stat().st_size
+    if offset + length > actual:
+        raise SceneError(
+            f"{path}: a truncated file of {actual} bytes; expected at least {offset + length}",
+            hint="copy or download the file again",
+        )
 
 
 def read_error(name: str, error: Exception) -> SceneError:

@@ -1,8 +1,7 @@
 """Placing files on one base plane.
 
-The pixel grid of the first file is the plane's, unless that file has no regular grid on the ground
-(control points only, or sheared): then it is a north-up grid at the GSD that the model wants, so
-that such a file is resampled once and not twice.
+The pixel grid of the first file is the plane's, unless that file is sheared: then it is a north-up
+grid at the GSD that the model wants, so that such a file is resampled once and not twice.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import numpy as np
 from affine import Affine
 from rasterio.enums import Resampling
 from rasterio.transform import array_bounds
-from rasterio.warp import calculate_default_transform, transform_bounds
+from rasterio.warp import transform_bounds
 
 from buildext.errors import NoCrsError, SceneError
 from buildext.grid.window import Window
-from buildext.scene.access import open_raster
-from buildext.scene.gsd import is_square, pixel_size_m, target_gsd_m
+from buildext.scene.access import GDAL_ERRORS
+from buildext.scene.gsd import pixel_size_m, target_gsd_m
 from buildext.scene.plane import Placed, Plane
 
 if TYPE_CHECKING:
@@ -50,10 +49,16 @@ def place(sources: Sequence[Source], options: SceneOptions) -> Plane:
     first = sources[0]
     for source in sources[1:]:
         _check_alike(first, source)
-    base = first.transform
-    if base is None or _is_sheared(base):
-        base = _north_up(first, options)
-    placed = [_placed(source, base, first.crs, options) for source in sources]
+    try:
+        base = first.transform
+        if _is_sheared(base):
+            base = _north_up(first, options)
+        placed = [_placed(source, base, first.crs) for source in sources]
+    except GDAL_ERRORS as error:
+        raise SceneError(
+            f"{first.name}: the files cannot be placed on one grid ({error})",
+            hint="check the CRS and the control points of the files",
+        ) from error
     windows = [p.window for p in placed]
     row, col = min(w.row for w in windows), min(w.col for w in windows)
     return Plane(
@@ -88,8 +93,8 @@ def _is_sheared(transform: Affine) -> bool:
     return abs(a * b + d * e) > _SHEAR * math.hypot(a, d) * math.hypot(b, e)
 
 
-def _placed(source: Source, base: Affine, crs: CRS | None, options: SceneOptions) -> Placed:
-    if source.transform is not None and source.crs == crs:
+def _placed(source: Source, base: Affine, crs: CRS | None) -> Placed:
+    if source.crs == crs:
         corners = [(0, 0), (source.width, 0), (0, source.height), (source.width, source.height)]
         there = np.array([~base @ (source.transform @ corner) for corner in corners])
         col, row = (round(v) for v in there[0])
@@ -100,7 +105,7 @@ def _placed(source: Source, base: Affine, crs: CRS | None, options: SceneOptions
             f"{source.name}: off the pixel grid of the first file; expected the same grid",
             hint="without a CRS files are not resampled; run them one by one",
         )
-    window = _covered(source, base, crs, options)
+    window = _covered(source, base, crs)
     shrink = math.sqrt(source.height * source.width / window.pixels)
     resampling = Resampling.average if shrink >= _AVERAGE_FROM else Resampling.bilinear
     if source.palette is not None:
@@ -109,12 +114,9 @@ def _placed(source: Source, base: Affine, crs: CRS | None, options: SceneOptions
     return Placed(source, window, resampling)
 
 
-def _covered(source: Source, base: Affine, crs: CRS, options: SceneOptions) -> Window:
+def _covered(source: Source, base: Affine, crs: CRS) -> Window:
     """The window of the base grid that holds the whole file."""
-    transform, height, width = source.transform, source.height, source.width
-    if transform is None:
-        transform, height, width = _gcp_grid(source, options)
-    bounds = array_bounds(height, width, transform)
+    bounds = array_bounds(source.height, source.width, source.transform)
     if source.crs != crs:
         bounds = transform_bounds(source.crs, crs, *bounds, densify_pts=51)
     west, south, east, north = bounds
@@ -128,31 +130,12 @@ def _covered(source: Source, base: Affine, crs: CRS, options: SceneOptions) -> W
     return Window(row, col, max(1, row_stop - row), max(1, col_stop - col))
 
 
-def _gcp_grid(source: Source, options: SceneOptions) -> tuple[Affine, int, int]:
-    """GDAL's suggestion of a north-up grid for a file with control points only."""
-    with open_raster(source.name, options.allow_remote, expect_georeference=True) as dataset:
-        points, crs = dataset.gcps
-    transform, width, height = calculate_default_transform(
-        crs, crs, source.width, source.height, gcps=points
-    )
-    return transform, height, width
-
-
 def _north_up(source: Source, options: SceneOptions) -> Affine:
     """A north-up grid for `source`, square on the ground, at the GSD that the model wants."""
     assert source.crs is not None  # files without a CRS keep their own grid
-    if source.transform is None:
-        grid, height, width = _gcp_grid(source, options)
-    else:
-        grid, width, height = calculate_default_transform(
-            source.crs,
-            source.crs,
-            source.width,
-            source.height,
-            *array_bounds(source.height, source.width, source.transform),
-        )
-    size_m = pixel_size_m(grid, source.crs, width / 2, height / 2)
+    west, south, east, north = array_bounds(source.height, source.width, source.transform)
+    size_m = pixel_size_m(source.transform, source.crs, source.width / 2, source.height / 2)
     gsd_m = target_gsd_m(size_m, options.gsd_range_m, options.gsd_m)
-    if is_square(size_m) and abs(gsd_m / math.sqrt(size_m[0] * size_m[1]) - 1) < 1e-9:
-        return grid
-    return grid @ Affine.scale(gsd_m / size_m[0], gsd_m / size_m[1])
+    unit = Affine(1, 0, west, 0, -1, north)
+    unit_m = pixel_size_m(unit, source.crs, (east - west) / 2, (north - south) / 2)
+    return unit @ Affine.scale(gsd_m / unit_m[0], gsd_m / unit_m[1])

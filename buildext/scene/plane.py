@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +20,16 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
-from rasterio.vrt import WarpedVRT
 
 from buildext.errors import SceneError
 from buildext.grid.window import Window
-from buildext.scene.access import gdal, open_raster, read_error
-from buildext.scene.source import Source
+from buildext.scene.access import GDAL_ERRORS, gdal, open_raster, read_error
+from buildext.scene.source import Source, upright_view, warped_view
 
 if TYPE_CHECKING:
     from rasterio import DatasetReader
     from rasterio.crs import CRS
+    from rasterio.vrt import WarpedVRT
 
 _HANDLES_PER_THREAD = 16
 
@@ -119,7 +117,7 @@ class Plane:
         with self._lock:
             self._closed = True
             for handle in self._open.values():
-                handle.close()
+                handle.stack.close()
             self._open.clear()
 
     def _read_one(
@@ -131,7 +129,7 @@ class Plane:
             return placed.source.read(
                 dataset, window.shifted(-placed.window.row, -placed.window.col)
             )
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise read_error(placed.source.name, error) from error
 
     def _handle(self, index: int) -> _Handle:
@@ -150,63 +148,49 @@ class Plane:
             if len(mine) > _HANDLES_PER_THREAD:
                 _, oldest = mine.popitem(last=False)
                 del self._open[id(oldest)]
-                oldest.close()
+                oldest.stack.close()
         return handle
 
     def _opened(self, placed: Placed) -> _Handle:
         source = placed.source
-        file = open_raster(
-            source.name, self._allow_remote, expect_georeference=source.crs is not None
-        )
-        if placed.resampling is None:
-            return _Handle(file, None)
-        with _closing_on_error(file):
-            return _Handle(file, _warped(file, placed, self.transform, self.crs))
+        located = source.crs is not None
+        with ExitStack() as stack:
+            dataset = stack.enter_context(
+                open_raster(source.name, self._allow_remote, expect_georeference=located)
+            )
+            if source.upright:
+                dataset = stack.enter_context(upright_view(dataset, source.palette is not None))
+            if placed.resampling is not None:
+                dataset = stack.enter_context(_on_plane(dataset, placed, self.transform, self.crs))
+            return _Handle(stack.pop_all(), dataset)
 
 
+@dataclass(frozen=True, slots=True)
 class _Handle:
-    """An open file and, where it has one, the warped view through which it is read."""
+    """An open dataset, and what has to be closed with it."""
 
-    def __init__(self, file: DatasetReader, view: WarpedVRT | None) -> None:
-        self._file, self._view = file, view
-
-    @property
-    def dataset(self) -> DatasetReader | WarpedVRT:
-        return self._file if self._view is None else self._view
-
-    def close(self) -> None:
-        if self._view is not None:
-            self._view.close()
-        self._file.close()
+    stack: ExitStack
+    dataset: DatasetReader | WarpedVRT
 
 
-def _warped(file: DatasetReader, placed: Placed, base: Affine, crs: CRS | None) -> WarpedVRT:
+def _on_plane(
+    dataset: DatasetReader | WarpedVRT, placed: Placed, base: Affine, crs: CRS | None
+) -> WarpedVRT:
     """The part of the base plane that `placed` covers, as a dataset with an alpha band."""
     source = placed.source
-    nodata = next((value for value in source.nodata if value is not None), None)
-    if nodata is None and source.alpha is None and not source.has_mask:
-        # Keeps NaN out of the averages of their neighbours.
-        nodata = float("nan") if np.dtype(source.dtype).kind == "f" else None
-    return WarpedVRT(
-        file,
+    nodata = None
+    if not source.upright:
+        nodata = next((value for value in source.nodata if value is not None), None)
+        if nodata is None and source.alpha is None and not source.has_mask:
+            # Keeps NaN out of the averages of their neighbours.
+            nodata = float("nan") if np.dtype(source.dtype).kind == "f" else None
+    return warped_view(
+        dataset,
         crs=crs,
         transform=base @ Affine.translation(placed.window.col, placed.window.row),
         width=placed.window.width,
         height=placed.window.height,
         resampling=placed.resampling,
         src_nodata=nodata,
-        add_alpha=source.alpha is None,
-        # No approximation of the transformation: the result must not depend on the window.
-        tolerance=0,
-        # A pixel is nodata where all its bands are, as everywhere else here.
-        warp_extras={"UNIFIED_SRC_NODATA": "YES"},
+        add_alpha=source.alpha is None and not source.upright,
     )
-
-
-@contextmanager
-def _closing_on_error(file: DatasetReader) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        file.close()
-        raise

@@ -18,12 +18,12 @@ import numpy as np
 import rasterio.windows
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 
 from buildext.errors import NoCrsError, SceneError
 from buildext.grid.window import Window
-from buildext.scene.access import check_local, is_remote, open_raster
+from buildext.scene.access import check_complete, check_local, is_remote, open_raster
 from buildext.scene.bands import choose_bands
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ class Source:
         height: pixels.
         width: pixels.
         dtype: of the pixels as read (uint8 for an expanded palette).
-        transform: pixel → CRS of the rows as read; None where only control points place the file.
+        transform: pixel → CRS of the rows as read.
         crs: None with pixel units.
+        upright: only control points place the file; it is read through `upright_view`.
         flipped: rows are read from the last to the first, since the file is south-up.
         colours: 1-based bands to read.
         alpha: band of the alpha channel.
@@ -56,8 +57,9 @@ class Source:
     height: int
     width: int
     dtype: str
-    transform: Affine | None
+    transform: Affine
     crs: CRS | None
+    upright: bool
     flipped: bool
     colours: tuple[int, ...]
     alpha: int | None
@@ -133,6 +135,7 @@ def inspect(name: str, options: SceneOptions) -> Source:
     with open_raster(name, options.allow_remote) as dataset:
         if dataset.count == 0:
             raise SceneError(f"{name}: no bands; expected an image", hint="name one subdataset")
+        check_complete(dataset)
         choice = choose_bands(dataset, options.bands, options.n_bands)
         dtypes = {dataset.dtypes[b - 1] for b in choice.colours}
         dtype = dtypes.pop()
@@ -140,11 +143,20 @@ def inspect(name: str, options: SceneOptions) -> Source:
             kind = "bands of several types" if dtypes else f"{dtype} pixels"
             raise SceneError(f"{name}: {kind}; expected one type of real numbers")
         palette = _palette(dataset, choice.colours[0]) if choice.palette else None
-        transform, crs = _georeference(dataset, options.pixel_units)
+        upright = _only_control_points(dataset)
+        height, width, transform = dataset.height, dataset.width, dataset.transform
+        crs = dataset.gcps[1] if upright else dataset.crs
+        if upright:
+            with upright_view(dataset, choice.palette) as view:
+                height, width, transform = view.height, view.width, view.transform
+        elif transform.is_identity or not crs:
+            if not options.pixel_units:
+                raise _no_place(dataset)
+            crs = None
         # Mirrored rasters (south-up ones above all) are read bottom row first.
-        flipped = transform is not None and not transform.is_identity and transform.determinant > 0
-        if flipped and transform is not None:
-            transform = transform @ Affine(1, 0, 0, 0, -1, dataset.height)
+        flipped = not transform.is_identity and transform.determinant > 0
+        if flipped:
+            transform = transform @ Affine(1, 0, 0, 0, -1, height)
         nodata = tuple(
             _usable(value, dtype)
             for value in (
@@ -156,11 +168,12 @@ def inspect(name: str, options: SceneOptions) -> Source:
         flags = dataset.mask_flag_enums[choice.colours[0] - 1]
         return Source(
             name=name,
-            height=dataset.height,
-            width=dataset.width,
+            height=height,
+            width=width,
             dtype=dtype if palette is None else "uint8",
             transform=transform,
             crs=crs,
+            upright=upright,
             flipped=flipped,
             colours=choice.colours,
             alpha=choice.alpha,
@@ -170,16 +183,42 @@ def inspect(name: str, options: SceneOptions) -> Source:
         )
 
 
-def _georeference(dataset: DatasetReader, pixel_units: bool) -> tuple[Affine | None, CRS | None]:
-    if not dataset.transform.is_identity and dataset.crs:
-        return dataset.transform, dataset.crs
-    points, points_crs = dataset.gcps
-    if points and points_crs:
-        return None, points_crs
-    if pixel_units:
-        return dataset.transform, None
+def upright_view(dataset: DatasetReader, palette: bool) -> WarpedVRT:
+    """A file that only control points place, on the north-up grid that GDAL suggests for it.
+
+    It has an alpha band, the file's own or a new last one.
+    """
+    nodata = next((value for value in dataset.nodatavals if value is not None), None)
+    return warped_view(
+        dataset,
+        crs=dataset.gcps[1],
+        resampling=Resampling.nearest if palette else Resampling.bilinear,
+        src_nodata=nodata,
+        add_alpha=ColorInterp.alpha not in dataset.colorinterp,
+    )
+
+
+def warped_view(dataset: DatasetReader, **options: Any) -> WarpedVRT:
+    """A dataset seen through GDAL's warper, with the settings that keep it exact."""
+    return WarpedVRT(
+        dataset,
+        # As good as no approximation of the transformation (rasterio refuses 0 itself): the result
+        # must not depend on the window.
+        tolerance=1e-6,
+        # A pixel is nodata where all its bands are, as everywhere else here.
+        warp_extras={"UNIFIED_SRC_NODATA": "YES"},
+        **options,
+    )
+
+
+def _only_control_points(dataset: DatasetReader) -> bool:
+    points, crs = dataset.gcps
+    return bool(points) and bool(crs) and dataset.transform.is_identity
+
+
+def _no_place(dataset: DatasetReader) -> NoCrsError:
     missing = "geotransform" if dataset.transform.is_identity else "coordinate reference system"
-    raise NoCrsError(
+    return NoCrsError(
         f"{dataset.name}: no {missing}; expected a georeferenced raster",
         hint="assign one (gdal_edit.py -a_srs …), or pass --pixel-units to work in pixels",
     )
