@@ -93,7 +93,7 @@ class Job:
     def frame(self) -> GridFrame:
         """Where the upper left corner of `window` and its pixels lie in the world."""
         shift = Affine.translation(self.window.col, self.window.row)
-        return GridFrame(self.scene.transform * shift, self.scene.crs, self.scene.gsd_m)
+        return GridFrame(self.scene.transform @ shift, self.scene.crs, self.scene.gsd_m)
 
     @property
     def separation(self) -> SeparationOptions:
@@ -310,7 +310,7 @@ def _bounds(polygons: Any) -> tuple[float, float, float, float]:
 
 
 def _span(scene: Scene) -> str:
-    corners = [scene.transform * (x, y) for x in (0, scene.width) for y in (0, scene.height)]
+    corners = [scene.transform @ (x, y) for x in (0, scene.width) for y in (0, scene.height)]
     xs, ys = zip(*corners, strict=True)
     return f"x {min(xs):.6g} to {max(xs):.6g}, y {min(ys):.6g} to {max(ys):.6g}"
 
