@@ -109,7 +109,8 @@ def check_local(name: str, _seen: frozenset[str] = frozenset()) -> None:
     path = Path(name)
     with path.open("rb") as file:
         head = file.read(4096)
-        if not head.lstrip().startswith((b"<", b"{", b"\xef\xbb\xbf")):
+        is_text = head.lstrip().startswith((b"<", b"{", b"\xef\xbb\xbf"))
+        if not is_text and b"<VRTDataset" not in head:
             return
         text = (head + file.read(_MAX_VRT_BYTES)).decode("utf-8", errors="replace")
     if "<VRTDataset" not in text[:4096]:

@@ -159,7 +159,9 @@ class Plane:
                 open_raster(source.name, self._allow_remote, expect_georeference=located)
             )
             if source.upright:
-                dataset = stack.enter_context(upright_view(dataset, source.palette is not None))
+                dataset = stack.enter_context(
+                    upright_view(dataset, source.palette is not None, source.warp_nodata)
+                )
             if placed.resampling is not None:
                 dataset = stack.enter_context(_on_plane(dataset, placed, self.transform, self.crs))
             return _Handle(stack.pop_all(), dataset)
@@ -178,12 +180,6 @@ def _on_plane(
 ) -> WarpedVRT:
     """The part of the base plane that `placed` covers, as a dataset with an alpha band."""
     source = placed.source
-    nodata = None
-    if not source.upright:
-        nodata = next((value for value in source.nodata if value is not None), None)
-        if nodata is None and source.alpha is None and not source.has_mask:
-            # Keeps NaN out of the averages of their neighbours.
-            nodata = float("nan") if np.dtype(source.dtype).kind == "f" else None
     return warped_view(
         dataset,
         crs=crs,
@@ -191,6 +187,7 @@ def _on_plane(
         width=placed.window.width,
         height=placed.window.height,
         resampling=placed.resampling,
-        src_nodata=nodata,
+        # A view that is upright already has folded nodata into its alpha band.
+        src_nodata=None if source.upright else source.warp_nodata,
         add_alpha=source.alpha is None and not source.upright,
     )

@@ -23,7 +23,7 @@ from rasterio.vrt import WarpedVRT
 
 from buildext.errors import NoCrsError, SceneError
 from buildext.grid.window import Window
-from buildext.scene.access import check_complete, check_local, is_remote, open_raster
+from buildext.scene.access import check_complete, check_local, open_raster
 from buildext.scene.bands import choose_bands
 
 if TYPE_CHECKING:
@@ -71,6 +71,15 @@ class Source:
     def channels(self) -> int:
         """Bands of the arrays that `read` gives."""
         return len(self.colours) if self.palette is None else 3
+
+    @property
+    def warp_nodata(self) -> float | None:
+        """The nodata value for GDAL's warper."""
+        nodata = next((value for value in self.nodata if value is not None), None)
+        if nodata is None and self.alpha is None and not self.has_mask:
+            # Keeps NaN out of the averages of their neighbours.
+            return float("nan") if np.dtype(self.dtype).kind == "f" else None
+        return nodata
 
     def read(
         self, dataset: DatasetReader | WarpedVRT, window: Window
@@ -130,7 +139,7 @@ def inspect(name: str, options: SceneOptions) -> Source:
         NoCrsError: no CRS or no geotransform, and pixel units were not asked for.
         BandError: the bands do not fit.
     """
-    if not options.allow_remote and not is_remote(name):
+    if not options.allow_remote:
         check_local(name)
     with open_raster(name, options.allow_remote) as dataset:
         if dataset.count == 0:
@@ -147,7 +156,7 @@ def inspect(name: str, options: SceneOptions) -> Source:
         height, width, transform = dataset.height, dataset.width, dataset.transform
         crs = dataset.gcps[1] if upright else dataset.crs
         if upright:
-            with upright_view(dataset, choice.palette) as view:
+            with upright_view(dataset, choice.palette, None) as view:
                 height, width, transform = view.height, view.width, view.transform
         elif transform.is_identity or not crs:
             if not options.pixel_units:
@@ -183,12 +192,11 @@ def inspect(name: str, options: SceneOptions) -> Source:
         )
 
 
-def upright_view(dataset: DatasetReader, palette: bool) -> WarpedVRT:
+def upright_view(dataset: DatasetReader, palette: bool, nodata: float | None) -> WarpedVRT:
     """A file that only control points place, on the north-up grid that GDAL suggests for it.
 
     It has an alpha band, the file's own or a new last one.
     """
-    nodata = next((value for value in dataset.nodatavals if value is not None), None)
     return warped_view(
         dataset,
         crs=dataset.gcps[1],

@@ -212,6 +212,22 @@ def test_control_points_alone_place_a_raster(tmp_path: Path) -> None:
     assert np.abs(read - expected)[:, 2:-2, 2:-2].max() <= 0.7
 
 
+def test_nodata_of_a_raster_with_control_points(tmp_path: Path) -> None:
+    pixels = noise(50, 60)
+    pixels[:, :20] = 0
+    points = [
+        GroundControlPoint(row, col, *(utm(0.3) @ (col, row))) for row in (0, 50) for col in (0, 60)
+    ]
+    path = tmp_path / "gcp.tif"
+    profile = {"height": 50, "width": 60, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", gcps=points, crs="EPSG:32630", **profile) as file:
+        file.write(pixels)
+    with open_scene([path], replace(OPTIONS, nodata=0)) as scene:
+        _, valid = scene.read(whole(scene))
+    assert not valid[:19].any()
+    assert valid[21:-1, 1:-1].all()
+
+
 # --- no place on Earth ---
 
 
