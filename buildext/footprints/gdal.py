@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ import pyarrow as pa
 
 from buildext.footprints.destination import Destination, FeatureWriter
 from buildext.footprints.frame import as_pyproj
+from buildext.footprints.pmtiles import write_empty
 from buildext.footprints.stream import BatchStream
 from buildext.footprints.style import store_style
 
@@ -65,13 +67,15 @@ class _Writer:
 class _Driver:
     """A GDAL driver with its creation options.
 
-    `scratch` tells how many times the size of the features it may need on the disk while it writes.
+    `scratch` tells how many times the size of the features it may need on the disk while it writes;
+    `write_empty` stands in for a driver that cannot write a file without features.
     """
 
     name: str
     scratch: int = 4
     dataset_options: dict[str, str] = field(default_factory=dict)
     layer_options: dict[str, str] = field(default_factory=dict)
+    write_empty: Callable[[], None] | None = None
 
 
 @contextlib.contextmanager
@@ -104,13 +108,22 @@ def open_geojson(destination: Destination) -> Iterator[FeatureWriter]:
 def open_pmtiles(destination: Destination) -> Iterator[FeatureWriter]:
     """PMTiles, vector tiles in one archive."""
     low, high = PMTILES_ZOOMS
+    description = json.dumps({"buildext": destination.metadata})
     options = {
         "NAME": destination.layer,
-        "DESCRIPTION": json.dumps({"buildext": destination.metadata}),
+        "DESCRIPTION": description,
         "MINZOOM": str(low),
         "MAXZOOM": str(high),
     }
-    with _open(destination, _Driver("PMTiles", scratch=32, dataset_options=options)) as writer:
+    driver = _Driver(
+        "PMTiles",
+        scratch=32,
+        dataset_options=options,
+        write_empty=functools.partial(
+            write_empty, destination.path, destination.layer, description, PMTILES_ZOOMS
+        ),
+    )
+    with _open(destination, driver) as writer:
         yield writer
 
 
@@ -129,6 +142,12 @@ def _consume(destination: Destination, driver: _Driver, reader: pa.RecordBatchRe
     """Write all batches of a reader; returns when the file is closed."""
     import pyogrio
 
+    if driver.write_empty is not None:
+        first = next(reader, None)
+        if first is None:
+            driver.write_empty()
+            return
+        reader = pa.RecordBatchReader.from_batches(reader.schema, itertools.chain([first], reader))
     # What goes wrong while GDAL closes a file it prints on the terminal; we raise what we find.
     pyogrio.set_gdal_config_options({"CPL_LOG": os.devnull})
     pyogrio.write_arrow(

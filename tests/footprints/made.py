@@ -83,6 +83,6 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
 
 def rows_of(table: Any) -> list[dict[str, Any]]:
     """Rows of an Arrow table without their geometry."""
-    plain = [name for name in table.column_names if name not in ("geometry", "geom", "bbox")]
+    plain = [name for name in table.column_names if name not in ("geometry", "geom", "wkb_geometry", "bbox")]
     rows: list[dict[str, Any]] = table.select(plain).to_pylist()
     return rows
