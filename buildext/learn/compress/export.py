@@ -59,7 +59,7 @@ def export_onnx(
     """
     import onnx
 
-    network = network.eval().to("cpu", torch.float32, memory_format=torch.contiguous_format)
+    network = network.eval().to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     graph = InferenceGraph(network, normalisation).eval()
     # The exporter merges initialisers of equal value unless the outermost module says that it is
     # in training; every tensor must keep its own name, and only the children's mode matters.

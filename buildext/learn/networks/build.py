@@ -32,8 +32,8 @@ class SegmentationNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.encoder = build_encoder(spec.encoder, spec.encoder_depth)
-        self.decoder = UnetDecoder(self.encoder.out_channels[1:], spec.decoder_channels)
+        self.encoder, widths = build_encoder(spec.encoder, spec.encoder_depth)
+        self.decoder = UnetDecoder(widths, spec.decoder_channels)
         head = SubpixelHead if spec.head == "subpixel" else ConvHead
         self.head = head(spec.decoder_channels[-1], len(spec.channels))
         fix_same_padding(self)

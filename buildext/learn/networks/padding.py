@@ -33,4 +33,4 @@ def fix_same_padding(network: nn.Module) -> None:
     """
     for module in network.modules():
         if isinstance(module, Conv2dSame) and module.stride == (2, 2):
-            module.__class__ = EvenSameConv2d
+            module.__class__ = EvenSameConv2d  # type: ignore[assignment]

@@ -15,16 +15,16 @@ from buildext.errors import ModelError
 PREFIX = "tu-"
 
 
-def build_encoder(name: str, depth: int) -> nn.Module:
-    """A randomly initialised encoder.
+def build_encoder(name: str, depth: int) -> tuple[nn.Module, list[int]]:
+    """A randomly initialised encoder and the widths of its maps.
 
     Args:
         name: `tu-` followed by a timm architecture.
         depth: number of stages, each halving the resolution.
 
     Returns:
-        A module that turns `(N, 3, H, W)` into `depth + 1` maps (the image first) and has
-        `out_channels` with their widths.
+        A module that turns `(N, 3, H, W)` into `depth + 1` maps, the image first, and the number
+        of channels of the others.
 
     Raises:
         ModelError: there is no such encoder.
@@ -40,5 +40,5 @@ def build_encoder(name: str, depth: int) -> nn.Module:
             f"got the encoder {name!r}; expected {PREFIX}NAME with a timm architecture{guess}",
             hint="change `encoder` in the config or the model card",
         )
-    encoder: nn.Module = smp.encoders.get_encoder(name, in_channels=3, depth=depth, weights=None)
-    return encoder
+    encoder = smp.encoders.get_encoder(name, in_channels=3, depth=depth, weights=None)
+    return encoder, list(encoder.out_channels[1:])

@@ -91,7 +91,7 @@ def add_haze(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     transmission = np.float32(rng.uniform(0.45, 0.9))
     veil = rng.uniform(150, 230) + np.array([-8.0, 0.0, 8.0]) * rng.uniform(0, 1)
     hazy = image * transmission + (veil * (1 - transmission)).astype(np.float32)
-    return np.clip(hazy, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(hazy, 0, 255), np.uint8)
 
 
 def shift_channels(
@@ -127,4 +127,4 @@ def drop_area(weight: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np
         )
         row, col = rng.integers(0, height - size_y), rng.integers(0, width - size_x)
         dropped = (rows >= row) & (rows < row + size_y) & (cols >= col) & (cols < col + size_x)
-    return weight & ~dropped
+    return np.asarray(weight & ~dropped, np.bool_)

@@ -63,11 +63,11 @@ class NetworkSection(Section):
 class SamplingSection(Section):
     """Which tiles are drawn, at which resolution, and how often from each dataset."""
 
-    tile_px: int = Field(256, ge=32, multiple_of=32)
+    tile_px: int = Field(default=256, ge=32, multiple_of=32)
     gsd_m: tuple[float, float] = (0.10, 0.65)
-    max_upsampling: float = Field(1.7, ge=1.0)
+    max_upsampling: float = Field(default=1.7, ge=1.0)
     weights: dict[str, float] = {}
-    empty_tiles: float = Field(0.5, ge=0.0, le=1.0)
+    empty_tiles: float = Field(default=0.5, ge=0.0, le=1.0)
 
     @model_validator(mode="after")
     def _ordered(self) -> SamplingSection:
@@ -79,41 +79,41 @@ class SamplingSection(Section):
 class SplitSection(Section):
     """What is held out for monitoring: whole scenes, or square blocks of the others."""
 
-    block_m: float = Field(64.0, gt=0)
-    hold_out: float = Field(0.12, ge=0.0, lt=1.0)
+    block_m: float = Field(default=64.0, gt=0)
+    hold_out: float = Field(default=0.12, ge=0.0, lt=1.0)
     scenes: tuple[str, ...] = ()
 
 
 class AugmentSection(Section):
     """How strongly tiles are changed; 0 leaves them as they are."""
 
-    strength: float = Field(1.0, ge=0.0, le=2.0)
-    gray: float = Field(0.1, ge=0.0, le=1.0)
-    nodata: float = Field(0.15, ge=0.0, le=1.0)
+    strength: float = Field(default=1.0, ge=0.0, le=2.0)
+    gray: float = Field(default=0.1, ge=0.0, le=1.0)
+    nodata: float = Field(default=0.15, ge=0.0, le=1.0)
 
 
 class LossSection(Section):
     """Weights of the parts of the loss and the geometry of the contact target."""
 
-    contact: float = Field(0.7, ge=0.0)
-    contact_positive: float = Field(3.0, gt=0.0)
-    contact_m: float = Field(0.5, gt=0.0)
-    contact_px: float = Field(1.25, gt=0.0)
+    contact: float = Field(default=0.7, ge=0.0)
+    contact_positive: float = Field(default=3.0, gt=0.0)
+    contact_m: float = Field(default=0.5, gt=0.0)
+    contact_px: float = Field(default=1.25, gt=0.0)
 
 
 class ScheduleSection(Section):
     """Steps, batch and optimiser."""
 
     steps: int = Field(ge=1)
-    batch: int = Field(16, ge=1)
-    learning_rate: float = Field(1.5e-3, gt=0)
-    encoder_factor: float = Field(0.3, ge=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    warm_up_steps: int = Field(100, ge=0)
-    clip_norm: float = Field(2.0, gt=0)
-    ema_decay: float = Field(0.998, ge=0, lt=1)
-    checkpoint_every: int = Field(200, ge=1)
-    validate_every: int = Field(200, ge=1)
+    batch: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1.5e-3, gt=0)
+    encoder_factor: float = Field(default=0.3, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warm_up_steps: int = Field(default=100, ge=0)
+    clip_norm: float = Field(default=2.0, gt=0)
+    ema_decay: float = Field(default=0.998, ge=0, lt=1)
+    checkpoint_every: int = Field(default=200, ge=1)
+    validate_every: int = Field(default=200, ge=1)
 
 
 class MachineSection(Section):
@@ -121,15 +121,15 @@ class MachineSection(Section):
 
     device: str = "auto"
     precision: Literal["bf16", "float32"] = "bf16"
-    threads: int = Field(0, ge=0)
-    workers: int = Field(1, ge=0)
+    threads: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=0)
 
 
 class TrainingConfig(Section):
     """A whole run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     data_root: str = f"${DATA_VARIABLE}"
     datasets: tuple[str, ...] = Field(min_length=1)
     network: NetworkSection = NetworkSection()

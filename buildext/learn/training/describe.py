@@ -16,6 +16,10 @@ PROTOCOL = (
 # The contact threshold before calibration: a missed seam merges two buildings, a false one is
 # grown over again.
 CONTACT_THRESHOLD = 0.25
+GROW_M = 1.2
+# At extraction; three times the context of a training tile, most of it inside.
+TILE_PX = 768
+OVERLAP_PX = 96
 
 
 def describe_run(
@@ -59,8 +63,14 @@ def describe_run(
             max_m=coarsest_m,
             preferred_m=round(math.sqrt(finest_m * coarsest_m), 3),
         ),
+        tile_px=TILE_PX,
+        overlap_px=OVERLAP_PX,
         stride_divisor=spec.stride_divisor,
-        thresholds=Thresholds(contact=CONTACT_THRESHOLD if "contact" in spec.channels else None),
+        thresholds=Thresholds(
+            building=0.5,
+            contact=CONTACT_THRESHOLD if "contact" in spec.channels else None,
+            grow_m=GROW_M,
+        ),
         pretrained=network.pretrained_origin,
         training_data=tuple(
             TrainingData(
@@ -76,6 +86,7 @@ def describe_run(
             "steps": steps,
             "config": config.model_dump(mode="json"),
             "git_revision": provenance["git_revision"],
+            "parts": provenance["parts"],
             "packages": provenance["packages"],
             "data_sha256": provenance["data_sha256"],
             "export_difference": {"engine": check.engine, "rounding": check.rounding},

@@ -38,6 +38,9 @@ LOG_EVERY = 10
 class Normalise(nn.Module):
     """uint8 `(N, 3, H, W)` to floats of mean 0 and deviation 1, channels last in memory."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
@@ -101,7 +104,7 @@ def train_network(
     if config.machine.threads:
         torch.set_num_threads(config.machine.threads)
     precision = torch.bfloat16 if config.machine.precision == "bf16" else torch.float32
-    network.to(device, memory_format=torch.channels_last)
+    network.to(device).to(memory_format=torch.channels_last)
     prepare = Normalise(config.network.mean, config.network.std).to(device)
     optimiser = make_optimiser(network, schedule)
     mean = RunningMean(network, schedule.ema_decay)
@@ -125,7 +128,7 @@ def train_network(
                 config.loss,
             )
             optimiser.zero_grad(set_to_none=True)
-            losses["total"].backward()
+            losses["total"].backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(network.parameters(), schedule.clip_norm)
             if not math.isfinite(float(norm)):
                 raise ModelError(

@@ -8,6 +8,7 @@ the image's centre, and an image whose pixels are not square to 1 % is resampled
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,7 +67,9 @@ def pixel_size_m(source: rasterio.DatasetReader) -> tuple[float, float]:
     """Width and height of the centre pixel in metres along the ellipsoid, `(x, y)`."""
     columns = np.array([-0.5, 0.5, 0.0, 0.0]) + source.width / 2
     rows = np.array([0.0, 0.0, -0.5, 0.5]) + source.height / 2
-    xs, ys = source.transform * (columns, rows)
+    grid = source.transform
+    xs = grid.a * columns + grid.b * rows + grid.c
+    ys = grid.d * columns + grid.e * rows + grid.f
     lon, lat = rasterio.warp.transform(source.crs, "EPSG:4326", xs, ys)
     geod = pyproj.Geod(ellps="WGS84")
     _, _, width_m = geod.inv(lon[0], lat[0], lon[1], lat[1])
@@ -83,7 +86,7 @@ def _read_labels(path: Path, source: rasterio.DatasetReader) -> NDArray[np.int32
                     f"got the mask {path} of {mask.shape} pixels for an image of {source.shape}",
                     hint="resample the mask to the image's grid",
                 )
-            return (mask.read(1) > 0).astype(np.int32)
+            return np.asarray(mask.read(1) > 0, np.int32)
     info = pyogrio.read_info(path)
     _, _, wkb, _ = pyogrio.raw.read(path, columns=[])
     shapes = shapely.from_wkb(wkb)
@@ -105,13 +108,13 @@ def _read_labels(path: Path, source: rasterio.DatasetReader) -> NDArray[np.int32
     return labels
 
 
-def _to_uint8(pixels: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _to_uint8(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """`(H, W, 3)` of any real type to uint8 by one stretch for all bands."""
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
     low, high = np.percentile(pixels[valid], [1.0, 99.0])
     scaled = (pixels.astype(np.float32) - low) * (255.0 / max(high - low, 1e-6))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
 def _square(

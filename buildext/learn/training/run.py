@@ -38,11 +38,14 @@ from buildext.progress import Progress
 
 CONFIG_FILE = "config.json"
 PROVENANCE_FILE = "provenance.json"
-NOT_LEARNED: dict[str, Any] = {
+# What may change between two parts of a run: where it runs, and how long. Another number of steps
+# bends the rest of the learning rate's cosine; every part is recorded.
+MAY_CHANGE: dict[str, Any] = {
     "machine": True,
     "data_root": True,
     "datasets": True,
     "network": {"pretrained_origin"},
+    "schedule": {"steps"},
 }
 
 
@@ -68,15 +71,17 @@ def train(config_path: Path, out: Path, *, resume: bool, progress: Progress) -> 
         hashes["pretrained"] = hash_file(weights)
     pool = read_pool(config, base, progress)
     hashes |= pool.hashes
-    # The machine and the place of the data may change between two parts of a run, nothing else.
-    learned = config.model_dump(mode="json", exclude=NOT_LEARNED)
+    learned = config.model_dump(mode="json", exclude=MAY_CHANGE)
     fingerprint = fingerprint_of({"config": learned, "data": hashes})
+    revision = git_revision()
+    parts = _read_json(out / PROVENANCE_FILE).get("parts", []) if resume else []
     out.mkdir(parents=True, exist_ok=True)
     _write_json(out / CONFIG_FILE, config.model_dump(mode="json"))
     _write_json(
         out / PROVENANCE_FILE,
         {
-            "git_revision": git_revision(),
+            "git_revision": revision,
+            "parts": [*parts, {"steps": config.schedule.steps, "git_revision": revision}],
             "packages": package_versions(),
             "data_sha256": hashes,
             "datasets": [card.model_dump(mode="json") for card in pool.cards],

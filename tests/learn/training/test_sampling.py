@@ -1,0 +1,125 @@
+"""Tiles lie where they say, repeat by number, and never show what is held out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from buildext.errors import UsageError
+from buildext.learn.training.config import SamplingSection, SplitSection
+from buildext.learn.training.sampling import Placement, Pyramid, TileSampler, monitor_tiles
+from buildext.learn.training.scenes import FILL_RGB, LabelledScene
+from buildext.learn.training.split import blocks_of, erase_blocks, held_out_blocks
+
+OPTIONS = SamplingSection(tile_px=64)
+SPLIT = SplitSection(block_m=32.0, hold_out=0.25)
+
+
+def test_an_upright_cut_at_native_resolution_is_the_scene_itself(scene: LabelledScene) -> None:
+    tile = Pyramid(scene).cut(Placement((132.0, 232.0), 0.0, False, scene.gsd_m), 64)
+    np.testing.assert_array_equal(tile.image, scene.image[200:264, 100:164])
+    np.testing.assert_array_equal(tile.labels, scene.labels[200:264, 100:164])
+    assert tile.weight.all()
+
+
+def test_a_quarter_turn_and_a_flip_are_exact(scene: LabelledScene) -> None:
+    pyramid = Pyramid(scene)
+    turned = pyramid.cut(Placement((132.0, 232.0), math.pi / 2, False, scene.gsd_m), 64)
+    np.testing.assert_array_equal(turned.labels, np.rot90(scene.labels[200:264, 100:164]))
+    flipped = pyramid.cut(Placement((132.0, 232.0), 0.0, True, scene.gsd_m), 64)
+    np.testing.assert_array_equal(flipped.labels, scene.labels[200:264, 100:164][:, ::-1])
+
+
+@pytest.mark.parametrize("gsd_m", [0.2, 0.5, 0.9, 1.5])
+@pytest.mark.parametrize("angle_rad", [0.0, 0.4, 2.0])
+def test_image_and_labels_stay_aligned(
+    scene: LabelledScene, gsd_m: float, angle_rad: float
+) -> None:
+    # Paint the labels into the image: what comes out must still agree, up to mixed edge pixels.
+    painted = np.repeat((scene.labels > 0).astype(np.uint8)[..., None] * 255, 3, axis=-1)
+    pyramid = Pyramid(dataclasses.replace(scene, image=painted))
+    tile = pyramid.cut(Placement((320.0, 256.0), angle_rad, False, gsd_m), 64)
+    inside = tile.image[..., 0][tile.labels > 0].mean()
+    outside = tile.image[..., 0][(tile.labels == 0) & tile.weight].mean()
+    # At 1.5 m a house is 3 px wide, most of its pixels are edges.
+    assert inside > (215 if gsd_m < 1 else 170)
+    assert outside < (25 if gsd_m < 1 else 60)
+
+
+def test_outside_the_scene_there_is_fill_without_weight(scene: LabelledScene) -> None:
+    tile = Pyramid(scene).cut(Placement((0.0, 0.0), 0.0, False, scene.gsd_m), 64)
+    assert not tile.weight[:32].any()
+    assert (tile.image[:32] == FILL_RGB).all()
+    assert tile.weight[32:, 32:].all()
+
+
+def test_a_tile_depends_on_its_number_alone(scene: LabelledScene) -> None:
+    first = TileSampler([scene], OPTIONS, 5)
+    second = TileSampler([scene], OPTIONS, 5)
+    second.sample(3)
+    np.testing.assert_array_equal(first.sample(17).image, second.sample(17).image)
+    assert (first.sample(17).image != first.sample(18).image).any()
+
+
+def test_resolutions_stay_in_range_and_are_not_made_up(scene: LabelledScene) -> None:
+    sampler = TileSampler([scene], OPTIONS, 0)
+    seen = [sampler.sample(i).gsd_m for i in range(60)]
+    assert min(seen) >= scene.gsd_m / OPTIONS.max_upsampling - 1e-9
+    assert max(seen) <= OPTIONS.gsd_m[1] + 1e-9
+    assert max(seen) / min(seen) > 2
+
+
+def test_blocks_partition_the_scene(scene: LabelledScene) -> None:
+    covered = np.zeros(scene.labels.shape, int)
+    for block in blocks_of(scene, 32.0):
+        covered[block.slices] += 1
+    assert (covered == 1).all()
+
+
+def test_training_never_sees_a_held_out_block(scene: LabelledScene) -> None:
+    blocks = held_out_blocks(scene, SPLIT, 1)
+    assert 0 < len(blocks) < len(blocks_of(scene, SPLIT.block_m))
+    # Mark every held-out pixel with a colour that occurs nowhere else.
+    image = np.zeros_like(scene.image)
+    for block in blocks:
+        image[block.slices] = (255, 0, 255)
+    marked = dataclasses.replace(scene, image=image)
+    held_out = np.zeros(scene.labels.shape, np.int32)
+    for block in blocks:
+        held_out[block.slices] = 99
+    marked = dataclasses.replace(marked, labels=held_out)
+    sampler = TileSampler([erase_blocks(marked, blocks)], OPTIONS, 2)
+    for number in range(150):
+        tile = sampler.sample(number)
+        assert not tile.labels.any()
+        # Neither at its own place nor smeared by interpolation: magenta has no green.
+        assert (tile.image[..., 1].astype(int) >= tile.image[..., 0].astype(int) - 9).all()
+
+
+def test_whole_scenes_are_held_out_by_name(scene: LabelledScene) -> None:
+    split = SplitSection(block_m=32.0, hold_out=0.0, scenes=("town/*",))
+    assert held_out_blocks(scene, split, 0) == blocks_of(scene, 32.0)
+    everything = erase_blocks(scene, blocks_of(scene, 32.0))
+    with pytest.raises(UsageError, match="no scene is left"):
+        TileSampler([everything], OPTIONS, 0)
+
+
+def test_the_choice_of_blocks_is_stable_and_depends_on_the_seed(scene: LabelledScene) -> None:
+    assert held_out_blocks(scene, SPLIT, 1) == held_out_blocks(scene, SPLIT, 1)
+    choices = {tuple(held_out_blocks(scene, SPLIT, seed)) for seed in range(8)}
+    assert len(choices) > 1
+
+
+def test_monitor_tiles_score_inside_their_block_only(scene: LabelledScene) -> None:
+    blocks = blocks_of(scene, 32.0)
+    tiles = monitor_tiles(scene, blocks, SamplingSection(tile_px=128))
+    area_m2 = sum(t.weight.sum() * t.gsd_m**2 for t in tiles)
+    assert area_m2 == pytest.approx(scene.labels.size * scene.gsd_m**2, rel=0.03)
+
+
+def test_a_weight_for_no_dataset_is_refused(scene: LabelledScene) -> None:
+    with pytest.raises(UsageError, match="'twon'"):
+        TileSampler([scene], SamplingSection(tile_px=64, weights={"twon": 1.0}), 0)
