@@ -13,7 +13,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from shapely import Polygon
+
+from buildext.footprints.boundary import Boundary, scatter
 
 FloatArray = NDArray[np.float64]
 
@@ -21,36 +22,45 @@ _LEAST_RADIUS_PX = 6.0
 _RELATIVE_DEVIATION = 0.06
 _PIXEL_DEVIATION = 0.5
 _SAGITTA_PX = 0.15
+_UNEVENNESS = 0.1
+_LENGTH_DEVIATION = 0.1
 
 
-def fit_circle(points_xy: FloatArray, tolerance_px: float) -> Polygon | None:
-    """A regular polygon of the same area where the outline is round, else None.
+def likely_circles(boundary: Boundary) -> NDArray[np.bool_]:
+    """Which chains, taken as rings, are worth a closer look: `(C,)`.
+
+    The cracks of a circle of radius r scatter alike in all directions, with a mean square distance
+    of r² from the centre, and there are 8 r of them.
+    """
+    n, xx, xy, yy = scatter(boundary.sums(boundary.first[:-1], boundary.first[1:]))
+    even = np.hypot(xx - yy, 2 * xy) < _UNEVENNESS * (xx + yy)
+    expected = 8 * np.sqrt((xx + yy) / n)
+    likely: NDArray[np.bool_] = even & (np.abs(n - expected) < _LENGTH_DEVIATION * expected)
+    return likely
+
+
+def fit_circle(middles_xy: FloatArray, tolerance_px: float) -> FloatArray | None:
+    """The ring `(N + 1, 2)` of a regular polygon of the same area if the outline is round.
 
     Args:
-        points_xy: float64 `(N + 1, 2)`, a closed ring of cracks.
+        middles_xy: float64 `(N, 2)`, the middles of the cracks of a ring.
         tolerance_px: the largest distance of the boundary from the circle, whatever its size.
     """
-    x, y = points_xy[:-1, 0], points_xy[:-1, 1]
-    next_x, next_y = points_xy[1:, 0], points_xy[1:, 1]
+    x, y = middles_xy.T
+    next_x, next_y = np.roll(x, -1), np.roll(y, -1)
     cross = x * next_y - next_x * y
-    area = cross.sum() / 2
+    area = float(cross.sum()) / 2
     radius = math.sqrt(abs(area) / math.pi)
     if radius < _LEAST_RADIUS_PX:
         return None
-    centre_x = float(((x + next_x) * cross).sum() / (6 * area))
-    centre_y = float(((y + next_y) * cross).sum() / (6 * area))
-    away = np.hypot((x + next_x) / 2 - centre_x, (y + next_y) / 2 - centre_y) - radius
-    limit = min(tolerance_px, _RELATIVE_DEVIATION * radius + _PIXEL_DEVIATION)
-    if np.abs(away).max() > limit:
+    centre_x = float(((x + next_x) * cross).sum()) / (6 * area)
+    centre_y = float(((y + next_y) * cross).sum()) / (6 * area)
+    away = np.hypot(x - centre_x, y - centre_y) - radius
+    if np.abs(away).max() > min(tolerance_px, _RELATIVE_DEVIATION * radius + _PIXEL_DEVIATION):
         return None
-    return regular_polygon(centre_x, centre_y, abs(float(area)), radius)
-
-
-def regular_polygon(centre_x: float, centre_y: float, area: float, radius: float) -> Polygon:
-    """The regular polygon of a given area whose sides stay close to a circle of `radius`."""
     # A side that spans 2π/n leaves the circle by r (1 - cos π/n) ≈ r π² / 2n².
     count = 4 * math.ceil(math.pi * math.sqrt(radius / (2 * _SAGITTA_PX)) / 4)
     count = min(max(count, 16), 64)
-    outer = math.sqrt(2 * area / (count * math.sin(2 * math.pi / count)))
-    turn = np.arange(count) * (2 * math.pi / count)
-    return Polygon(np.stack([centre_x + outer * np.cos(turn), centre_y + outer * np.sin(turn)], 1))
+    outer = math.sqrt(2 * abs(area) / (count * math.sin(2 * math.pi / count)))
+    turn = np.arange(count + 1) % count * (2 * math.pi / count)
+    return np.stack([centre_x + outer * np.cos(turn), centre_y + outer * np.sin(turn)], axis=1)

@@ -14,52 +14,85 @@ others. The system is small, sparse and positive definite.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from buildext.footprints.lines import Line
+from buildext.footprints.topology import Topology
+
 FloatArray = NDArray[np.float64]
 
 _ANCHOR = 1e-3
 _RIGID = 1e7
 _DENSE_UNKNOWNS = 120
+# Facades apart by more than this, in tolerances, are not drawn in one line.
+_JOG = 0.6
+# Sine of the least angle between a party wall and a facade.
+_FACADE = math.sin(math.radians(50))
 
 
-@dataclass(frozen=True, slots=True)
-class WallEnd:
-    """One wall's wish about the nodes at its ends.
+def insert_jogs(topology: Topology, lines: list[list[Line]], tolerance_px: float) -> None:
+    """Give a step to facades that run on across a party wall but not in one line.
 
-    Attributes:
-        nodes: the node, or the two nodes, that the wall ends at.
-        normal_xy: unit normal of its line.
-        offset_px: normal · point for every point of the line.
-        length_px: length of the wall.
-        rigid: whether a wall between two nodes must keep its direction.
-    """
-
-    nodes: tuple[int, ...]
-    normal_xy: tuple[float, float]
-    offset_px: float
-    length_px: float
-    rigid: bool = True
-
-
-def solve_junctions(nodes_xy: FloatArray, ends: Sequence[WallEnd]) -> FloatArray:
-    """The points `(M, 2)` for the nodes that move the walls least.
+    Where a party wall meets two facades, all three pass through the node, so that the facades come
+    to lie in one line. If their lines are further apart than that is worth, the facade that stands
+    further out gets a short wall of its own, in line with the party wall, down to the node.
 
     Args:
-        nodes_xy: float64 `(M, 2)`, where the nodes were.
-        ends: walls with a fitted line that end at a node.
+        topology: the buildings.
+        lines: the lines of each arc; changed in place.
+        tolerance_px: the tolerance.
     """
-    size = 2 * len(nodes_xy)
+    meeting: list[list[tuple[int, bool]]] = [[] for _ in topology.nodes_xy]
+    for number, arc in enumerate(topology.arcs):
+        if arc.nodes is not None and lines[number]:
+            meeting[arc.nodes[0]].append((number, False))
+            meeting[arc.nodes[1]].append((number, True))
+    for (x, y), ends in zip(topology.nodes_xy.tolist(), meeting, strict=True):
+        if len(ends) != 3:
+            continue
+        three = [lines[number][-1 if last else 0] for number, last in ends]
+        for turn in range(3):
+            party = three[turn]
+            # How far along the party wall, away from the node, it meets either facade.
+            sign = -1.0 if ends[turn][1] else 1.0
+            others = [turn - 1, turn - 2]
+            reach = []
+            for other in others:
+                facade = three[other]
+                slope = sign * (facade.cos * party.sin - facade.sin * party.cos)
+                if abs(slope) >= _FACADE:
+                    away = facade.offset_px - facade.cos * y + facade.sin * x
+                    reach.append(away / slope)
+            if len(reach) < 2 or abs(reach[0] - reach[1]) <= _JOG * tolerance_px:
+                continue
+            outer = others[int(reach[0] > reach[1])]
+            number, last = ends[outer]
+            # The step leads away from the party wall, or towards it where the facade ends here.
+            onward = sign if last else -sign
+            jog = party._replace(
+                cos=onward * party.cos,
+                sin=onward * party.sin,
+                length_px=0.0,
+                start_x=three[outer].start_x,
+                start_y=three[outer].start_y,
+            )
+            lines[number].insert(len(lines[number]) if last else 0, jog)
+            break
+
+
+def solve_junctions(topology: Topology, lines: Sequence[Sequence[Line]]) -> FloatArray:
+    """The points `(M, 2)` for the nodes that move the walls least."""
+    size = 2 * len(topology.nodes_xy)
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
-    right = _ANCHOR * nodes_xy.ravel()
+    right = _ANCHOR * topology.nodes_xy.ravel()
 
     def add(unknowns: Sequence[int], factors: Sequence[float], weight: float, aim: float) -> None:
         for a, fa in zip(unknowns, factors, strict=True):
@@ -69,13 +102,14 @@ def solve_junctions(nodes_xy: FloatArray, ends: Sequence[WallEnd]) -> FloatArray
                 columns.append(b)
                 values.append(weight * fa * fb)
 
-    for end in ends:
-        x, y = end.normal_xy
-        for node in end.nodes:
-            weight = end.length_px / len(end.nodes)
-            add((2 * node, 2 * node + 1), (x, y), weight, end.offset_px)
-        if end.rigid and len(end.nodes) == 2:
-            a, b = end.nodes
+    for arc, walls in zip(topology.arcs, lines, strict=True):
+        if arc.nodes is None or not walls:
+            continue
+        a, b = arc.nodes
+        for node, line in ((a, walls[0]), (b, walls[-1])):
+            add((2 * node, 2 * node + 1), (-line.sin, line.cos), line.length_px, line.offset_px)
+        if len(walls) == 1 and a != b and not walls[0].free:
+            x, y = -walls[0].sin, walls[0].cos
             add((2 * a, 2 * a + 1, 2 * b, 2 * b + 1), (x, y, -x, -y), _RIGID, 0.0)
     if size <= _DENSE_UNKNOWNS:
         dense = np.diag(np.full(size, _ANCHOR))

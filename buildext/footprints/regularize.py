@@ -1,15 +1,15 @@
 """Regularisation: outlines made of straight walls in the building's own directions.
 
-For a group of touching buildings, cut into arcs (`topology`):
+For buildings cut into arcs (`topology`):
 
 1. each building gets its frames (`directions`); where two buildings touch and nearly agree, the
    smaller takes over the frame of the larger, so that a row of houses has one direction;
 2. each arc is divided into walls along the axes of the buildings that it bounds (`walls`);
 3. every frame is refitted to all walls that follow it, and every wall gets its line;
 4. nodes move to where the walls that end there meet (`junctions`);
-5. consecutive lines are intersected: these are the new corners.
+5. consecutive lines are intersected: these are the new corners (`lines`).
 
-Nothing here judges the result; `shape` does, and asks again with the arcs that went wrong left out.
+Nothing here judges the result; `shape` does, and asks again for the arcs that went wrong.
 """
 
 from __future__ import annotations
@@ -17,16 +17,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from buildext.footprints.directions import QUARTER, find_frames, fit_frame, signed
-from buildext.footprints.junctions import WallEnd, solve_junctions
+from buildext.footprints.boundary import Boundary, fit_offsets, scatter
+from buildext.footprints.circle import fit_circle, likely_circles
+from buildext.footprints.directions import QUARTER, find_frames, fit_frames, signed
+from buildext.footprints.junctions import insert_jogs, solve_junctions
+from buildext.footprints.lines import Line, closed_line, open_line
 from buildext.footprints.topology import Topology
-from buildext.footprints.walls import Axis, Wall, candidate_corners, find_walls, start_at_corner
+from buildext.footprints.walls import (
+    Axis,
+    Prices,
+    Task,
+    Wall,
+    candidate_corners,
+    find_walls,
+    start_at_corner,
+)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -44,170 +54,184 @@ _SAME_FRAME = math.radians(5)
 _PASSES = 2
 # Axes that moved by less need no new search for walls.
 _SAME_AXIS = math.radians(1.5)
-# An arc between two nodes that is shorter than this, in tolerances, has no direction of its own.
-_LINK = 1.5
-# Facades apart by more than this, in tolerances, are not drawn in one line.
-_JOG = 0.6
-# Sine of the least angle between a party wall and a facade.
-_FACADE = math.sin(math.radians(50))
-# Cosine between the headings of walls that nearly double back.
-_ACUTE = math.cos(math.radians(140))
 # Corners are searched for on a chain simplified by this share of the tolerance.
 _CORNER_SHARE = 1 / 3
 _LEAST_CORNER_TOLERANCE_PX = 0.75
+# An arc between two nodes that is shorter than this, in tolerances, has no direction of its own.
+_LINK = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """An arc on its way to walls.
+class Draft:
+    """Buildings on their way to walls; all lists have one entry for each arc.
 
     Attributes:
-        points_xy: float64 `(N + 1, 2)`, the corners of the grid along it.
-        closed: whether it is a whole ring.
-        corners: where walls may begin and end, indices into its cracks.
-        outline: the same, but only as many as a simplified outline needs.
-        axes: the directions that its walls may follow.
-        walls: the walls; none where it is not to be regularised.
+        topology: the buildings.
+        boundary: the cracks of the arcs; rings start at a corner.
+        ends_xy: float64 `(arcs, 2, 2)`, first and last point of each arc.
+        tasks: where walls may begin and which axes they may follow.
+        outline: the cracks that a simplified outline needs.
+        walls: the walls found; none for an arc that cannot or shall not be regularised.
+        circles: the rings `(N, 2)` of arcs that are round, by number of the arc.
     """
 
-    points_xy: FloatArray
-    closed: bool
-    corners: IntArray
-    outline: IntArray
-    axes: tuple[Axis, ...] = ()
-    walls: tuple[Wall, ...] = ()
+    topology: Topology
+    boundary: Boundary
+    ends_xy: FloatArray
+    tasks: list[Task]
+    outline: list[IntArray]
+    walls: list[list[Wall]]
+    circles: dict[int, FloatArray]
 
-    def at(self, cracks: IntArray) -> FloatArray:
-        """Points of the boundary `(K, 2)`: the middles of cracks, but the very ends of an arc."""
-        after = np.minimum(cracks + 1, len(self.points_xy) - 1)
-        if self.closed:
-            after[cracks == len(self.points_xy) - 1] = 1
-        points = (self.points_xy[cracks] + self.points_xy[after]) / 2
-        if not self.closed:
-            points[0] = self.points_xy[0]
+    def regular(self, arc: int) -> bool:
+        """Whether an arc is made of walls or is a circle."""
+        return bool(self.walls[arc]) or arc in self.circles
+
+    def without(self, arcs: set[int]) -> Draft:
+        """The draft with some arcs left as they are."""
+        return replace(
+            self,
+            walls=[[] if number in arcs else walls for number, walls in enumerate(self.walls)],
+            circles={arc: ring for arc, ring in self.circles.items() if arc not in arcs},
+        )
+
+    def points(self, arc: int, cracks: IntArray) -> FloatArray:
+        """Points of an arc `(K, 2)`: the middles of cracks, but the very ends of an open arc."""
+        first, stop = self.boundary.first[arc], self.boundary.first[arc + 1]
+        where = first + cracks
+        if self.tasks[arc].closed:
+            where = np.where(where == stop, first, where)
+            return self.boundary.middles_xy[where]
+        points = self.boundary.middles_xy[np.minimum(where, stop - 1)]
+        points[0], points[-1] = self.ends_xy[arc]
         return points
 
-    def polyline(self) -> FloatArray:
-        """The simplified outline, `(K, 2)`."""
-        return self.at(self.outline)
+    def polyline(self, arc: int) -> FloatArray:
+        """The simplified outline of an arc, `(K, 2)`."""
+        return self.points(arc, self.outline[arc])
 
-    def divided(self, mode: RegularMode, tolerance_px: float) -> Chain:
-        """The chain with the best division into walls for a tolerance."""
-        if not self.closed and len(self.points_xy) <= _LINK * tolerance_px:
-            x, y = (self.points_xy[-1] - self.points_xy[0]).tolist()
-            link = Wall(0, len(self.points_xy) - 1, math.atan2(y, x), None)
-            return replace(self, walls=(link,))
-        walls = find_walls(
-            self.points_xy,
-            self.corners,
-            self.axes,
-            closed=self.closed,
-            tolerance_px=tolerance_px,
-            price=_WALL_PRICE * tolerance_px**3,
-            free_price=_FREE_PRICE[mode],
-        )
-        return replace(self, walls=tuple(walls))
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A straight line in the plane: `normal · point = offset`.
-
-    Attributes:
-        heading: direction of travel, in radians.
-        normal_xy: unit normal.
-        offset_px: distance of the line from the origin, along the normal.
-        length_px: length of boundary that it stands for.
-        start_xy: where on the boundary its wall begins.
-        free: whether it follows no axis.
-    """
-
-    heading: float
-    normal_xy: tuple[float, float]
-    offset_px: float
-    length_px: float
-    start_xy: tuple[float, float]
-    free: bool
-
-    def foot(self, point: tuple[float, float]) -> tuple[float, float]:
-        """The point of the line nearest to `point`."""
-        x, y = self.normal_xy
-        away = self.offset_px - x * point[0] - y * point[1]
-        return point[0] + away * x, point[1] + away * y
+    def divided(self, arcs: Sequence[int], mode: RegularMode, tolerance_px: float) -> Draft:
+        """The draft with new walls for some arcs, for a tolerance."""
+        walls = list(self.walls)
+        searched = []
+        for arc in arcs:
+            length = int(self.boundary.first[arc + 1] - self.boundary.first[arc])
+            if not self.tasks[arc].closed and length <= _LINK * tolerance_px:
+                x, y = (self.ends_xy[arc, 1] - self.ends_xy[arc, 0]).tolist()
+                walls[arc] = [Wall(0, length, math.atan2(y, x), None)]
+            else:
+                searched.append(arc)
+        price = _WALL_PRICE * tolerance_px**3
+        prices = Prices(tolerance_px, price, _FREE_PRICE[mode] * price)
+        found = find_walls(self.boundary, [self.tasks[arc] for arc in searched], prices)
+        for arc, new in zip(searched, found, strict=True):
+            walls[arc] = new
+        return replace(self, walls=walls)
 
 
-def prepare(topology: Topology, mode: RegularMode, tolerance_px: float) -> list[Chain]:
-    """Divide every arc of a group into walls (steps 1 and 2)."""
-    points = [
+def prepare(topology: Topology, mode: RegularMode, tolerance_px: float) -> Draft:
+    """Divide every arc into walls (steps 1 and 2)."""
+    chains = [
         start_at_corner(arc.points_xy) if arc.closed else arc.points_xy for arc in topology.arcs
     ]
-    closed = [arc.closed for arc in topology.arcs]
+    closed = np.array([arc.closed for arc in topology.arcs])
+    ends_xy = np.array([(chain[0], chain[-1]) for chain in chains])
+    boundary = Boundary.of(chains)
     fine_px = max(_LEAST_CORNER_TOLERANCE_PX, _CORNER_SHARE * tolerance_px)
-    fine = candidate_corners(points, closed, fine_px)
-    coarse = candidate_corners(points, closed, tolerance_px)
-    chains = [Chain(*parts) for parts in zip(points, closed, fine, coarse, strict=True)]
-    edges = [np.diff(chain.polyline(), axis=0) for chain in chains]
+    fine = candidate_corners(boundary, ends_xy, closed, fine_px)
+    coarse = candidate_corners(boundary, ends_xy, closed, tolerance_px)
+    tasks = [
+        Task(number, corners, (), arc.closed)
+        for number, (arc, corners) in enumerate(zip(topology.arcs, fine, strict=True))
+    ]
+    draft = Draft(topology, boundary, ends_xy, tasks, coarse, [[] for _ in tasks], {})
+    cuts = coarse
     for _ in range(_PASSES):
-        axes = _axes(topology, edges, mode)
-        chains = [
-            replace(chain, axes=new).divided(mode, tolerance_px)
-            if _differ(chain.axes, new)
-            else chain
-            for chain, new in zip(chains, axes, strict=True)
+        axes = _axes(topology, [draft.points(n, cut) for n, cut in enumerate(cuts)], mode)
+        changed = [
+            number
+            for number, (task, new) in enumerate(zip(draft.tasks, axes, strict=True))
+            if _differ(task.axes, new)
         ]
+        tasks = list(draft.tasks)
+        for number in changed:
+            tasks[number] = replace(tasks[number], axes=axes[number])
+        draft = replace(draft, tasks=tasks).divided(changed, mode, tolerance_px)
         # The walls found tell the directions better than the outline did.
-        edges = [_chords(chain) if chain.walls else old for chain, old in zip(chains, edges, strict=True)]
-    return chains
+        cuts = [
+            np.array([wall.start for wall in walls] + [walls[-1].stop]) if walls else cut
+            for walls, cut in zip(draft.walls, cuts, strict=True)
+        ]
+    return replace(draft, circles=_circles(draft, tolerance_px))
+
+
+def _circles(draft: Draft, tolerance_px: float) -> dict[int, FloatArray]:
+    """The rings of the arcs that are the round outline of one building."""
+    exteriors = {rings[0][0][0] for rings in draft.topology.rings}
+    circles: dict[int, FloatArray] = {}
+    for number in np.flatnonzero(likely_circles(draft.boundary)).tolist():
+        arc = draft.topology.arcs[number]
+        if arc.closed and len(arc.owners) == 1 and number in exteriors:
+            first, stop = draft.boundary.first[number : number + 2]
+            ring = fit_circle(draft.boundary.middles_xy[first:stop], tolerance_px)
+            if ring is not None:
+                circles[number] = ring
+    return circles
 
 
 def _differ(old: Sequence[Axis], new: Sequence[Axis]) -> bool:
+    """Whether walls have to be searched anew."""
     if len(old) != len(new):
         return True
     return any(
-        abs(float(_turned(a.angle - b.angle))) > _SAME_AXIS for a, b in zip(old, new, strict=True)
+        a.frame != b.frame
+        or abs((a.angle - b.angle + QUARTER) % (2 * QUARTER) - QUARTER) > _SAME_AXIS
+        for a, b in zip(old, new, strict=True)
     )
 
 
-def _turned(difference: float) -> float:
-    """An angle between undirected lines, in [-π/2, π/2)."""
-    return (difference + QUARTER) % (2 * QUARTER) - QUARTER
-
-
-def _chords(chain: Chain) -> FloatArray:
-    ends = np.array([wall.start for wall in chain.walls] + [chain.walls[-1].stop])
-    chords: FloatArray = np.diff(chain.at(ends), axis=0)
-    return chords
-
-
 def _axes(
-    topology: Topology, arc_edges: Sequence[FloatArray], mode: RegularMode
+    topology: Topology, polylines: Sequence[FloatArray], mode: RegularMode
 ) -> list[tuple[Axis, ...]]:
     """The axes that the walls of each arc may follow."""
     buildings = len(topology.rings)
-    edges: list[list[FloatArray]] = [[] for _ in range(buildings)]
-    neighbours: list[set[int]] = [set() for _ in range(buildings)]
-    for arc, vectors in zip(topology.arcs, arc_edges, strict=True):
-        for owner in arc.owners:
-            edges[owner].append(vectors)
-            neighbours[owner].update(other for other in arc.owners if other != owner)
-    joined = [np.concatenate(parts) for parts in edges]
-    lengths = np.array([np.hypot(part[:, 0], part[:, 1]).sum() for part in joined])
+    counts = [len(polyline) - 1 for polyline in polylines]
+    steps = np.diff(np.concatenate(polylines), axis=0)
+    inside = np.ones(len(steps), dtype=bool)
+    inside[np.cumsum(np.array(counts) + 1)[:-1] - 1] = False
+    edges = steps[inside]
+    arc_of = np.repeat(np.arange(len(counts)), counts)
+    shared = np.array([len(arc.owners) == 2 for arc in topology.arcs])
+    first_owner = np.array([arc.owners[0] for arc in topology.arcs])
+    last_owner = np.array([arc.owners[-1] for arc in topology.arcs])
+    again = shared[arc_of]
+    owner = np.concatenate([first_owner[arc_of], last_owner[arc_of[again]]])
+    edges = np.concatenate([edges, edges[again]])
+    lengths = np.bincount(owner, np.hypot(edges[:, 0], edges[:, 1]), buildings)
+    own = find_frames(edges, owner, buildings, most=_FRAMES[mode])
 
-    angles: list[float] = []
+    neighbours: dict[int, set[int]] = {}
+    for number in np.flatnonzero(shared).tolist():
+        a, b = topology.arcs[number].owners
+        neighbours.setdefault(a, set()).add(b)
+        neighbours.setdefault(b, set()).add(a)
+    # A frame is numbered by the building that it was found for, so that the number lasts.
+    angles: dict[int, float] = {}
     frames: list[list[int]] = [[] for _ in range(buildings)]
     for building in np.argsort(-lengths, kind="stable").tolist():
-        for angle in find_frames(joined[building], most=_FRAMES[mode]):
+        for rank, angle in enumerate(own[building]):
             near = [
                 (abs(signed(angles[frame] - angle)), frame)
-                for other in neighbours[building]
+                for other in neighbours.get(building, ())
                 for frame in frames[other]
             ]
             closest = min(near, default=(math.inf, -1))
             if closest[0] < _SAME_FRAME:
                 frames[building].append(closest[1])
             else:
-                frames[building].append(len(angles))
-                angles.append(angle)
+                number = building * _FRAMES[mode] + rank
+                frames[building].append(number)
+                angles[number] = angle
 
     turns = [(0.0, 1.0), (QUARTER, 1.0)]
     if mode == "right-angles-and-diagonals":
@@ -226,186 +250,72 @@ def _axes(
     return result
 
 
-def draw(topology: Topology, chains: Sequence[Chain], tolerance_px: float) -> list[FloatArray]:
-    """The regular line of every arc (steps 3 to 5); a chain without walls keeps its polyline.
+def draw(draft: Draft, tolerance_px: float) -> list[FloatArray]:
+    """The regular line of every arc (steps 3 to 5); an arc without walls is simplified.
 
     Args:
-        topology: the group.
-        chains: one for each arc; without walls where the arc is not to be regularised.
+        draft: the buildings.
         tolerance_px: how much of either end of a wall may be a rounded corner.
     """
-    cracks = [
-        ((chain.points_xy[:-1] + chain.points_xy[1:]) / 2, np.abs(np.diff(chain.points_xy, axis=0)))
-        for chain in chains
-    ]
-    angles = _refit_frames(chains, [middles for middles, _ in cracks], tolerance_px)
-    lines = [
-        [_line(*cracks[number], wall, angles, tolerance_px) for wall in chain.walls]
-        for number, chain in enumerate(chains)
-    ]
+    topology = draft.topology
+    lines = fit_lines(draft, tolerance_px)
     nodes_xy = topology.nodes_xy
     if len(nodes_xy):
-        _insert_jogs(topology, lines, tolerance_px)
-        nodes_xy = solve_junctions(nodes_xy, _wall_ends(topology, lines))
+        insert_jogs(topology, lines, tolerance_px)
+        nodes_xy = solve_junctions(topology, lines)
     drawn: list[FloatArray] = []
-    for arc, chain, walls in zip(topology.arcs, chains, lines, strict=True):
-        if arc.nodes is None:
-            drawn.append(_closed_line(walls) if walls else chain.polyline())
+    for number, (arc, walls) in enumerate(zip(topology.arcs, lines, strict=True)):
+        if number in draft.circles:
+            drawn.append(draft.circles[number])
+        elif arc.nodes is None:
+            drawn.append(closed_line(walls) if walls else draft.polyline(number))
         else:
             start, end = nodes_xy[arc.nodes[0]], nodes_xy[arc.nodes[1]]
-            drawn.append(_open_line(chain, walls, start, end))
+            if walls:
+                drawn.append(open_line(walls, start, end))
+            else:
+                inner = draft.polyline(number)[1:-1]
+                drawn.append(np.concatenate([start[None], inner, end[None]]))
     return drawn
 
 
-def _trimmed(wall: Wall, tolerance_px: float) -> slice:
-    """The cracks of a wall without the rounded corners at its ends."""
-    trim = int(min(tolerance_px, (wall.stop - wall.start) / 5))
-    return slice(wall.start + trim, wall.stop - trim)
-
-
-def _refit_frames(
-    chains: Sequence[Chain], middles: Sequence[FloatArray], tolerance_px: float
-) -> dict[int, float]:
-    scatters: dict[int, list[tuple[float, float, float]]] = {}
-    turns: dict[int, list[float]] = {}
-    for chain, points in zip(chains, middles, strict=True):
-        for wall in chain.walls:
-            if wall.axis is None:
-                continue
-            part = points[_trimmed(wall, tolerance_px)]
-            centred = part - part.mean(axis=0)
-            x, y = centred[:, 0], centred[:, 1]
-            scatters.setdefault(wall.axis.frame, []).append(
-                (float(x @ x), float(x @ y), float(y @ y))
-            )
-            turns.setdefault(wall.axis.frame, []).append(wall.axis.turn)
-    return {
-        frame: fit_frame(np.array(scatters[frame]), np.array(turns[frame])) for frame in scatters
-    }
-
-
-def _line(
-    middles: FloatArray,
-    steps: FloatArray,
-    wall: Wall,
-    angles: dict[int, float],
-    tolerance_px: float,
-) -> Line:
-    heading = wall.heading
-    if wall.axis is not None:
-        # The refitted frame is known up to a quarter turn: take the one nearest to the heading.
-        angle = angles[wall.axis.frame] + wall.axis.turn
-        heading = angle + QUARTER * round((heading - angle) / QUARTER)
-    x, y = math.cos(heading), math.sin(heading)
-    part = _trimmed(wall, tolerance_px)
-    weight = steps[part] @ (abs(x), abs(y))
-    across = middles[part] @ (-y, x)
-    # Cracks that all stand across the wall have no length along it; then each counts the same.
-    if not weight.any():
-        weight = np.ones(len(across))
-    total = float(weight.sum())
-    start_x, start_y = middles[wall.start].tolist()
-    return Line(
-        heading,
-        (-y, x),
-        float(weight @ across) / total,
-        total,
-        (start_x, start_y),
-        wall.axis is None,
-    )
-
-
-def _insert_jogs(topology: Topology, lines: list[list[Line]], tolerance_px: float) -> None:
-    """Give a step to facades that run on across a party wall but not in one line.
-
-    Where a party wall meets two facades, all three pass through the node, so that the facades come
-    to lie in one line. If their lines are further apart than that is worth, the facade that stands
-    further out gets a short wall of its own, in line with the party wall, down to the node.
-    """
-    meeting: list[list[tuple[int, bool]]] = [[] for _ in topology.nodes_xy]
-    for number, arc in enumerate(topology.arcs):
-        if arc.nodes is not None and lines[number]:
-            meeting[arc.nodes[0]].append((number, False))
-            meeting[arc.nodes[1]].append((number, True))
-    for node, ends in enumerate(meeting):
-        if len(ends) != 3:
-            continue
-        point = topology.nodes_xy[node]
-        three = [(number, last, lines[number][-1 if last else 0]) for number, last in ends]
-        for turn in range(3):
-            _, last, party = three[turn]
-            facades = [three[turn - 1], three[turn - 2]]
-            # Direction in which the party wall leaves the node.
-            sign = -1.0 if last else 1.0
-            along_x, along_y = sign * math.cos(party.heading), sign * math.sin(party.heading)
-            slopes = [line.normal_xy[0] * along_x + line.normal_xy[1] * along_y for *_, line in facades]
-            if min(abs(slope) for slope in slopes) < _FACADE:
-                continue
-            reach = [
-                (line.offset_px - float(np.dot(line.normal_xy, point))) / slope
-                for (*_, line), slope in zip(facades, slopes, strict=True)
-            ]
-            if abs(reach[0] - reach[1]) <= _JOG * tolerance_px:
-                continue
-            number, last, facade = facades[int(reach[0] > reach[1])]
-            jog = replace(party, length_px=0.0, start_xy=facade.start_xy, free=False)
-            lines[number].insert(len(lines[number]) if last else 0, jog)
-            break
-
-
-def _wall_ends(topology: Topology, lines: Sequence[Sequence[Line]]) -> list[WallEnd]:
-    ends: list[WallEnd] = []
-    for arc, walls in zip(topology.arcs, lines, strict=True):
-        if arc.nodes is None or not walls:
-            continue
-        start, end = arc.nodes
-        if len(walls) == 1:
-            nodes = (start,) if start == end else (start, end)
-            only = walls[0]
-            ends.append(
-                WallEnd(nodes, only.normal_xy, only.offset_px, only.length_px, rigid=not only.free)
-            )
-            continue
-        for node, line in ((start, walls[0]), (end, walls[-1])):
-            ends.append(WallEnd((node,), line.normal_xy, line.offset_px, line.length_px))
-    return ends
-
-
-def _closed_line(walls: Sequence[Line]) -> FloatArray:
-    corners = [_meet(walls[n - 1], walls[n]) for n in range(len(walls))]
-    return np.array([*corners, corners[0]])
-
-
-def _open_line(
-    chain: Chain, walls: Sequence[Line], start: FloatArray, end: FloatArray
-) -> FloatArray:
+def fit_lines(draft: Draft, tolerance_px: float) -> list[list[Line]]:
+    """A line for every wall of every arc, after the frames have been fitted to their walls."""
+    walls = [wall for arc in draft.walls for wall in arc]
     if not walls:
-        return np.concatenate([start[None], chain.polyline()[1:-1], end[None]])
-    through = list(walls)
-    through[0] = _moved(through[0], start)
-    through[-1] = _moved(through[-1], end)
-    corners = [_meet(before, after) for before, after in pairwise(through)]
-    return np.array([start, *corners, end])
+        return [[] for _ in draft.walls]
+    counts = [len(arc) for arc in draft.walls]
+    base = np.repeat(draft.boundary.first[:-1], counts)
+    start = np.array([wall.start for wall in walls])
+    stop = np.array([wall.stop for wall in walls])
+    heading = np.array([wall.heading for wall in walls])
+    frame = np.array([-1 if wall.axis is None else wall.axis.frame for wall in walls])
+    turn = np.array([0.0 if wall.axis is None else wall.axis.turn for wall in walls])
 
-
-def _moved(line: Line, point: FloatArray) -> Line:
-    x, y = line.normal_xy
-    offset = x * float(point[0]) + y * float(point[1])
-    return replace(line, offset_px=offset)
-
-
-def _meet(a: Line, b: Line) -> tuple[float, float]:
-    """The corner between two consecutive lines."""
-    (ax, ay), (bx, by) = a.normal_xy, b.normal_xy
-    if ax * bx + ay * by < _ACUTE:
-        # The intersection of walls that nearly double back may lie far outside: the tip of the
-        # boundary itself is used, on the line that follows an axis if one does.
-        from_a, from_b = a.foot(b.start_xy), b.foot(b.start_xy)
-        if not (a.free and b.free):
-            return from_b if a.free else from_a
-        return (from_a[0] + from_b[0]) / 2, (from_a[1] + from_b[1]) / 2
-    det = ax * by - ay * bx
-    return (
-        (a.offset_px * by - b.offset_px * ay) / det,
-        (ax * b.offset_px - bx * a.offset_px) / det,
-    )
+    # The corners of a mask are rounded: the ends of a wall say little about its line.
+    trim = np.minimum(tolerance_px, (stop - start) / 5).astype(np.int64)
+    sums = draft.boundary.sums(base + start + trim, base + stop - trim)
+    bound = frame >= 0
+    if bound.any():
+        _, xx, xy, yy = scatter(sums[bound])
+        angle = fit_frames(frame[bound], turn[bound], xx, xy, yy)[frame[bound]] + turn[bound]
+        # A frame is known up to a quarter turn: take the direction nearest to the heading.
+        heading[bound] = angle + QUARTER * np.round((heading[bound] - angle) / QUARTER)
+    cos, sin = np.cos(heading), np.sin(heading)
+    length, offset, _ = fit_offsets(sums, cos, sin)
+    begin = draft.boundary.middles_xy[base + start]
+    fitted = [
+        Line(*values)
+        for values in zip(
+            cos.tolist(),
+            sin.tolist(),
+            offset.tolist(),
+            length.tolist(),
+            begin[:, 0].tolist(),
+            begin[:, 1].tolist(),
+            (~bound).tolist(),
+            strict=True,
+        )
+    ]
+    cuts = np.concatenate([[0], np.cumsum(counts)]).tolist()
+    return [fitted[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]

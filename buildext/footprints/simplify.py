@@ -10,31 +10,18 @@ never lets boundaries cross.
 from __future__ import annotations
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from shapely import Polygon
 
-from buildext.footprints.topology import Topology, cut_into_arcs
+from buildext.footprints.topology import Topology
 
 FloatArray = NDArray[np.float64]
 
 
-def simplify_group(polygons: list[Polygon], tolerance_px: float) -> list[Polygon]:
-    """Simplify touching buildings together; shared walls stay exactly the same on both sides.
-
-    Args:
-        polygons: rectilinear polygons with corners on whole pixels.
-        tolerance_px: edge of the square whose area a removed triangle may have at most.
-    """
-    topology = cut_into_arcs(polygons)
-    return simplify_topology(topology, tolerance_px)
-
-
-def simplify_topology(topology: Topology, tolerance_px: float) -> list[Polygon]:
-    """As `simplify_group`, for a group that has been cut into arcs already."""
+def smooth_outlines(topology: Topology) -> list[Polygon]:
+    """The outlines of all buildings without the pixel staircase; shared walls stay shared."""
     lines = [bevel(arc.points_xy, closed=arc.closed) for arc in topology.arcs]
-    smooth = [topology.outline(building, lines) for building in range(len(topology.rings))]
-    return list(shapely.coverage_simplify(np.asarray(smooth), tolerance_px))
+    return topology.outlines(lines)
 
 
 def bevel(points_xy: FloatArray, *, closed: bool) -> FloatArray:

@@ -1,9 +1,9 @@
 """Topology: which stretch of boundary belongs to which buildings.
 
-The outline of a raw building runs along *cracks*, the unit edges between pixels. Where two buildings
-touch, the same cracks belong to both. If each outline were reshaped alone, the two copies of a party
-wall would drift apart, leaving gaps and overlaps. So the boundaries of a whole group are first cut
-into *arcs*, as in a topological map:
+The outline of a raw building runs along *cracks*, the unit edges between pixels. Where two
+buildings touch, the same cracks belong to both. If each outline were reshaped alone, the two copies
+of a party wall would drift apart, leaving gaps and overlaps. So the boundaries of a whole group are
+first cut into *arcs*, as in a topological map:
 
 - a *node* is a corner of the pixel grid where three or four cracks meet: a party wall begins there,
   or two outlines touch;
@@ -11,7 +11,7 @@ into *arcs*, as in a topological map:
   together with the one or two buildings that it bounds.
 
 Whatever is then done to an arc happens to both its buildings at once: shared walls stay shared by
-construction. A ring is a sequence of arcs, each forward or backward; `outline` puts the reshaped
+construction. A ring is a sequence of arcs, each forward or backward; `outlines` puts the reshaped
 arcs together again.
 """
 
@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely import Polygon
+from shapely import LinearRing, Polygon
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -65,10 +66,15 @@ class Topology:
     nodes_xy: FloatArray
     rings: list[list[list[tuple[int, bool]]]]
 
-    def outline(self, building: int, lines_xy: Sequence[FloatArray]) -> Polygon:
-        """The polygon of one building, from the reshaped line `(N, 2)` of each arc."""
-        shells = [ring_xy(ring, lines_xy) for ring in self.rings[building]]
-        return Polygon(shells[0], shells[1:])
+    def outlines(self, lines_xy: Sequence[FloatArray]) -> list[Polygon]:
+        """The polygons of all buildings, from the reshaped line `(N, 2)` of each arc."""
+        rings = [ring_xy(ring, lines_xy) for rings in self.rings for ring in rings]
+        drawn = shapely.linearrings(
+            np.concatenate(rings), indices=np.repeat(np.arange(len(rings)), [len(r) for r in rings])
+        )
+        owner = np.repeat(np.arange(len(self.rings)), [len(rings) for rings in self.rings])
+        polygons: list[Polygon] = shapely.polygons(drawn, indices=owner).tolist()
+        return polygons
 
 
 def ring_xy(ring: Sequence[tuple[int, bool]], lines_xy: Sequence[FloatArray]) -> FloatArray:
@@ -80,84 +86,69 @@ def ring_xy(ring: Sequence[tuple[int, bool]], lines_xy: Sequence[FloatArray]) ->
     return np.concatenate([*parts, parts[0][:1]])
 
 
-def cut_into_arcs(polygons: Sequence[Polygon]) -> Topology:
-    """Cut the boundaries of a group of buildings into arcs.
+def cut_into_arcs(polygons: Sequence[Polygon], shelves: IntArray | None = None) -> Topology:
+    """Cut the boundaries of buildings into arcs.
 
     Args:
-        polygons: rectilinear polygons with corners on whole pixels, which may touch one another
-            but not overlap.
+        polygons: rectilinear polygons with corners on whole pixels, none of them negative, which may
+            touch one another but not overlap.
+        shelves: int64 `(N,)`, rows to move each polygon down by before it is compared with the
+            others. It keeps groups apart whose coordinates are each counted from a corner of their
+            own. The arcs stay in the coordinates of the polygons.
     """
-    rings: list[FloatArray] = []
-    ring_owner: list[int] = []
     # Oriented alike, two neighbours walk along their common wall in opposite directions.
-    for building, polygon in enumerate(shapely.orient_polygons(np.asarray(polygons))):
-        for ring in (polygon.exterior, *polygon.interiors):
-            rings.append(walk_cracks(shapely.get_coordinates(ring)))
-            ring_owner.append(building)
+    oriented = shapely.orient_polygons(np.asarray(polygons))
+    rings, ring_owner = shapely.get_rings(oriented, return_index=True)
+    points_xy, start = walk_cracks(rings)
 
-    corners = np.concatenate([ring[:-1] for ring in rings]).astype(np.int64)
-    ends = np.concatenate([ring[1:] for ring in rings]).astype(np.int64)
-    origin = corners.min(axis=0)
-    corners, ends = corners - origin, ends - origin
-    width = int(corners[:, 0].max()) + 2
-    corner_key = corners[:, 1] * width + corners[:, 0]
-    crack_key = 2 * np.minimum(corner_key, ends[:, 1] * width + ends[:, 0]) + (
-        corners[:, 1] != ends[:, 1]
-    )
-    is_node = np.isin(corner_key, node_keys(crack_key, width))
+    ring_of = np.repeat(np.arange(len(rings)), np.diff(start))
+    stacked = points_xy.astype(np.int64)
+    if shelves is not None:
+        stacked[:, 1] += shelves[ring_owner[ring_of]]
+    width = int(stacked[:, 0].max()) + 2
+    corner_key = stacked[:, 1] * width + stacked[:, 0]
+    # Each ring ends where it began: the crack that would leave its last corner does not exist.
+    real = np.ones(len(stacked), dtype=bool)
+    real[start[1:] - 1] = False
+    step = np.zeros(len(stacked), dtype=np.int64)
+    step[:-1] = np.diff(corner_key)
+    crack_key = 2 * np.minimum(corner_key, corner_key + step) + (np.abs(step) == width)
+    is_node = np.isin(corner_key, node_keys(crack_key[real], width))
+    lowest = np.minimum.reduceat(np.where(real, crack_key, np.iinfo(np.int64).max), start[:-1])
 
-    arcs: list[Arc] = []
-    arc_of: dict[int, int] = {}
-    node_of: dict[int, int] = {}
+    builder = _Builder(points_xy, corner_key, crack_key)
     layout: list[list[list[tuple[int, bool]]]] = [[] for _ in polygons]
-    start = 0
-    for ring, owner in zip(rings, ring_owner, strict=True):
-        stop = start + len(ring) - 1
-        here = slice(start, stop)
-        sequence: list[tuple[int, bool]] = []
-        for points_xy, cracks, node_pair in _pieces(
-            ring, crack_key[here], corner_key[here], np.flatnonzero(is_node[here])
-        ):
-            # A crack lies on one arc only, so that its lowest crack names an arc from both sides.
-            name = int(cracks.min())
-            known = arc_of.get(name)
-            if known is None:
-                arc_of[name] = len(arcs)
-                sequence.append((len(arcs), True))
-                nodes = (
-                    None
-                    if node_pair is None
-                    else (
-                        node_of.setdefault(node_pair[0], len(node_of)),
-                        node_of.setdefault(node_pair[1], len(node_of)),
-                    )
-                )
-                arcs.append(Arc(points_xy, (owner,), nodes))
-            else:
-                first = arcs[known]
-                if owner not in first.owners:
-                    owners = tuple(sorted((*first.owners, owner)))
-                    arcs[known] = Arc(first.points_xy, owners, first.nodes)
-                sequence.append((known, False))
-        layout[owner].append(sequence)
-        start = stop
-
-    keys = np.fromiter(node_of, dtype=np.int64, count=len(node_of))
-    nodes_xy = np.stack([keys % width, keys // width], axis=1) + origin
-    return Topology(arcs, nodes_xy.astype(np.float64), layout)
+    with_node = np.logical_or.reduceat(is_node, start[:-1])
+    for ring, owner in enumerate(ring_owner.tolist()):
+        first, last = int(start[ring]), int(start[ring + 1]) - 1
+        if with_node[ring]:
+            nodes = first + np.flatnonzero(is_node[first:last])
+            layout[owner].append(builder.cut_ring(first, last, nodes.tolist(), owner))
+        else:
+            layout[owner].append([builder.add_ring(first, last, int(lowest[ring]), owner)])
+    return Topology(builder.arcs, builder.nodes_xy(), layout)
 
 
-def walk_cracks(ring_xy: FloatArray) -> FloatArray:
-    """Every corner of the pixel grid along a rectilinear ring: `(M, 2)` → `(N + 1, 2)`."""
-    steps = np.diff(ring_xy, axis=0)
+def walk_cracks(rings: Sequence[LinearRing]) -> tuple[FloatArray, IntArray]:
+    """Every corner of the pixel grid along rectilinear rings.
+
+    Returns:
+        Corners, float64 `(N, 2)`, each ring ending where it began, and int64 `(R + 1,)`, where each
+        ring starts among them.
+    """
+    vertices, ring = shapely.get_coordinates(rings, return_index=True)
+    steps = np.zeros_like(vertices)
+    steps[:-1] = np.diff(vertices, axis=0)
+    last = np.append(ring[1:] != ring[:-1], True)
+    steps[last] = 0
+    # The last vertex of a ring leads nowhere and counts as a single corner.
     lengths = np.abs(steps).sum(axis=1).astype(np.int64)
-    total = int(lengths.sum())
+    lengths[last] = 1
+    ends = np.cumsum(lengths)
     edge = np.repeat(np.arange(len(lengths)), lengths)
-    along = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    points = np.empty((total + 1, 2))
-    points[:-1] = ring_xy[edge] + np.sign(steps)[edge] * along[:, None]
-    points[-1] = points[0]
-    return points
+    along = np.arange(int(ends[-1])) - (ends - lengths)[edge]
+    points = vertices[edge] + np.sign(steps)[edge] * along[:, None]
+    return points, np.concatenate([[0], ends[last]])
 
 
 def node_keys(crack_key: IntArray, width: int) -> IntArray:
@@ -168,25 +159,65 @@ def node_keys(crack_key: IntArray, width: int) -> IntArray:
             vertical.
         width: number of corners in a row of the grid.
     """
-    cracks = np.unique(crack_key)
+    cracks = np.sort(crack_key)
+    cracks = cracks[np.diff(cracks, prepend=-1) > 0]
     first = cracks // 2
     second = first + np.where(cracks % 2 == 1, width, 1)
-    keys, degree = np.unique(np.concatenate([first, second]), return_counts=True)
-    return keys[degree > 2]
+    ends = np.sort(np.concatenate([first, second]))
+    # Sorted, a corner of three cracks is the same as the one two places before it.
+    crowded = ends[2:][ends[2:] == ends[:-2]]
+    return crowded[np.diff(crowded, prepend=-1) > 0]
 
 
-def _pieces(
-    ring: FloatArray, cracks: IntArray, corners: IntArray, nodes: IntArray
-) -> list[tuple[FloatArray, IntArray, tuple[int, int] | None]]:
-    """One ring cut at its nodes: points, cracks and the two nodes of each piece."""
-    if len(nodes) == 0:
-        return [(ring, cracks, None)]
-    shift = int(nodes[0])
-    points = np.concatenate([ring[shift:-1], ring[: shift + 1]])
-    cracks, corners = np.roll(cracks, -shift), np.roll(corners, -shift)
-    cuts = [*(int(node) - shift for node in nodes), len(cracks)]
-    keys = [*(int(corners[cut]) for cut in cuts[:-1]), int(corners[0])]
-    return [
-        (points[a : b + 1], cracks[a:b], (keys[n], keys[n + 1]))
-        for n, (a, b) in enumerate(zip(cuts[:-1], cuts[1:], strict=True))
-    ]
+class _Builder:
+    """Collects arcs ring by ring and recognises those that a neighbour has brought already."""
+
+    def __init__(self, points_xy: FloatArray, corner_key: IntArray, crack_key: IntArray) -> None:
+        self.arcs: list[Arc] = []
+        self._points_xy, self._corner_key, self._crack_key = points_xy, corner_key, crack_key
+        self._arc_of: dict[int, int] = {}
+        self._node_of: dict[int, int] = {}
+        self._node_xy: list[FloatArray] = []
+
+    def nodes_xy(self) -> FloatArray:
+        """Where the nodes are, `(M, 2)`."""
+        return np.array(self._node_xy).reshape(-1, 2)
+
+    def add_ring(self, first: int, last: int, lowest: int, owner: int) -> tuple[int, bool]:
+        """A ring without a node: one closed arc."""
+        return self._add(lowest, self._points_xy[first : last + 1], None, owner)
+
+    def cut_ring(
+        self, first: int, last: int, nodes: list[int], owner: int
+    ) -> list[tuple[int, bool]]:
+        """A ring from corner `first` to `last`, cut at the corners that are nodes."""
+        sequence = []
+        turn = np.concatenate([np.arange(nodes[0], last), np.arange(first, nodes[0] + 1)])
+        cuts = [node - nodes[0] for node in nodes] + [last - first]
+        for a, b in pairwise(cuts):
+            corners = turn[a : b + 1]
+            ends = (self._node(int(corners[0])), self._node(int(corners[-1])))
+            lowest = int(self._crack_key[corners[:-1]].min())
+            sequence.append(self._add(lowest, self._points_xy[corners], ends, owner))
+        return sequence
+
+    def _node(self, corner: int) -> int:
+        key = int(self._corner_key[corner])
+        if key not in self._node_of:
+            self._node_of[key] = len(self._node_xy)
+            self._node_xy.append(self._points_xy[corner])
+        return self._node_of[key]
+
+    def _add(
+        self, lowest: int, points_xy: FloatArray, nodes: tuple[int, int] | None, owner: int
+    ) -> tuple[int, bool]:
+        # A crack lies on one arc only, so that its lowest crack names an arc from both sides. What
+        # is known already has been walked by the neighbour, the other way round.
+        known = self._arc_of.get(lowest)
+        if known is None:
+            self._arc_of[lowest] = len(self.arcs)
+            self.arcs.append(Arc(points_xy, (owner,), nodes))
+            return len(self.arcs) - 1, True
+        first = self.arcs[known]
+        self.arcs[known] = Arc(first.points_xy, tuple(sorted({*first.owners, owner})), first.nodes)
+        return known, False

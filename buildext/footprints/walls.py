@@ -9,9 +9,9 @@ the building allows is a possible wall with a cost
 
 and a wall is possible only if no boundary point lies further from its line than the tolerance. The
 cheapest sequence of walls from end to end, in which consecutive walls really turn, is found exactly
-by dynamic programming. Nothing is decided edge by edge: a rounded corner, a tooth of noise or a
-slightly oblique stretch is absorbed where that is cheaper than another wall, and a real step or
-wing survives because ignoring it would cost more.
+by dynamic programming (`cheapest`). Nothing is decided edge by edge: a rounded corner, a tooth of
+noise or a slightly oblique stretch is absorbed where that is cheaper than another wall, and a real
+step or wing survives because ignoring it would cost more.
 
 A *free* wall takes the direction of its own best-fitting line. It costs more than one that follows
 the building's frames, so that it appears only where a real oblique wall stands.
@@ -27,6 +27,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from buildext.footprints.boundary import Boundary, fit_offsets, scatter
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -40,6 +42,8 @@ _MOST_TURN = math.radians(176)
 _NEAR_AXIS = math.radians(15)
 # A wall must get ahead by at least this many pixels along its own direction.
 _LEAST_ADVANCE_PX = 0.75
+# Chains are searched together with others of about their size; these are the sizes' limits.
+_SIZES = (6, 10, 16, 24, _REACH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Wall:
 
     Attributes:
         start: first crack of the stretch.
-        stop: crack after the last; a closed chain may wrap, then `stop` exceeds its length.
+        stop: crack after the last.
         heading: direction of travel in the plane, in radians.
         axis: the axis that it follows, or None where it is free.
     """
@@ -76,210 +80,238 @@ class Wall:
     axis: Axis | None
 
 
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the search for walls weighs against each other.
+
+    Attributes:
+        tolerance_px: the largest distance of a boundary point from its wall.
+        wall: price of a wall that follows an axis, in px³.
+        free: price of a free wall, in px³.
+    """
+
+    tolerance_px: float
+    wall: float
+    free: float
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A chain whose walls are wanted.
+
+    Attributes:
+        chain: its number in the boundary.
+        corners: int64 `(K + 1,)`, ascending cracks where walls may begin and end, from 0 to the
+            number of its cracks.
+        axes: directions that walls may follow.
+        closed: whether it is a ring.
+    """
+
+    chain: int
+    corners: IntArray
+    axes: tuple[Axis, ...]
+    closed: bool
+
+
+Option = tuple[int, int, float, float, int]
+"""A possible wall: first and last corner, heading, cost, number of its axis or -1."""
+
+
 def candidate_corners(
-    chains_xy: Sequence[FloatArray], closed: Sequence[bool], tolerance_px: float
+    boundary: Boundary, ends_xy: FloatArray, closed: NDArray[np.bool_], tolerance_px: float
 ) -> list[IntArray]:
     """Where walls may begin or end in each chain: indices into its cracks, both ends included.
 
     The chains are simplified by Douglas and Peucker's rule through the middles of the cracks, which
     lie evenly to either side of the true wall where the corners of the grid do not.
+
+    Args:
+        boundary: the chains.
+        ends_xy: float64 `(C, 2, 2)`, first and last point of each chain.
+        closed: bool `(C,)`, which of them are rings.
+        tolerance_px: of the simplification.
     """
-    lines, lengths = [], []
-    for points, ring in zip(chains_xy, closed, strict=True):
-        middles = (points[:-1] + points[1:]) / 2
-        count = len(middles)
-        line = np.empty((count + (1 if ring else 2), 3))
-        if ring:
-            line[:-1, :2] = middles
-            line[-1, :2] = middles[0]
-            line[:, 2] = np.arange(count + 1)
-        else:
-            line[1:-1, :2] = middles
-            line[0, :2], line[-1, :2] = points[0], points[-1]
-            line[0, 2], line[1:-1, 2], line[-1, 2] = 0, np.arange(count), count
-        lines.append(line)
-        lengths.append(len(line))
-    strings = shapely.linestrings(
-        np.concatenate(lines), indices=np.repeat(np.arange(len(lines)), lengths)
+    counts = np.diff(boundary.first)
+    # Rings run from the middle of a crack back to itself; open chains from end to end.
+    chain = np.repeat(np.arange(len(counts)), counts + 1)
+    last = np.cumsum(counts + 1) - 1
+    first = last - counts
+    middle = np.ones(len(chain), dtype=bool)
+    middle[last] = False
+    line = np.empty((len(chain), 3))
+    line[middle, :2] = boundary.middles_xy
+    line[last, :2] = np.where(
+        closed[:, None], boundary.middles_xy[boundary.first[:-1]], ends_xy[:, 1]
     )
+    line[first[~closed], :2] = ends_xy[~closed, 0]
     # GEOS carries the third coordinate along: it tells which cracks were kept.
+    line[:, 2] = np.arange(len(chain)) - first[chain]
+    strings = shapely.linestrings(line, indices=chain)
     simple = shapely.simplify(strings, tolerance_px, preserve_topology=False)
     coordinates, owner = shapely.get_coordinates(simple, include_z=True, return_index=True)
     kept = coordinates[:, 2].astype(np.int64)
-    return [np.unique(part) for part in np.split(kept, np.flatnonzero(np.diff(owner)) + 1)]
+    return np.split(kept, np.flatnonzero(np.diff(owner)) + 1)
 
 
 def start_at_corner(points_xy: FloatArray) -> FloatArray:
     """Turn a closed chain so that it starts at the point furthest from its centre: a corner."""
     ring = points_xy[:-1]
     away = ring - ring.mean(axis=0)
-    first = int((away**2).sum(axis=1).argmax())
+    first = int((away * away).sum(axis=1).argmax())
     return np.concatenate([ring[first:], ring[: first + 1]])
 
 
-def find_walls(
-    points_xy: FloatArray,
-    corners: IntArray,
-    axes: Sequence[Axis],
-    *,
-    closed: bool,
-    tolerance_px: float,
-    price: float,
-    free_price: float,
-) -> list[Wall]:
-    """The cheapest division of a chain into walls; empty where there is none.
-
-    Args:
-        points_xy: float64 `(N + 1, 2)`, corners of the grid along the chain.
-        corners: int64 `(K,)`, ascending, from 0 to N: where walls may begin and end.
-        axes: directions that walls may follow.
-        closed: whether the chain is a ring.
-        tolerance_px: the largest distance of a boundary point from its wall.
-        price: cost of a wall, in px³.
-        free_price: price of a free wall, as a multiple of `price`.
-    """
-    options = _possible_walls(points_xy, corners, axes, tolerance_px, price, free_price * price)
-    return _cheapest(options, len(corners) - 1, corners, axes, closed=closed)
-
-
-_Option = tuple[int, int, float, float, int]  # from corner, to corner, heading, cost, axis or -1
+def find_walls(boundary: Boundary, tasks: Sequence[Task], prices: Prices) -> list[list[Wall]]:
+    """The cheapest division of each chain into walls; empty where there is none."""
+    found: list[list[Wall]] = [[] for _ in tasks]
+    batches: dict[tuple[int, int], list[int]] = {}
+    for number, task in enumerate(tasks):
+        corners = len(task.corners) - 1
+        size = next((size for size in _SIZES if corners <= size), _REACH)
+        batches.setdefault((size, len(task.axes)), []).append(number)
+    for (reach, _), numbers in batches.items():
+        batch = [tasks[number] for number in numbers]
+        for number, options in zip(
+            numbers, _possible_walls(boundary, batch, reach, prices), strict=True
+        ):
+            found[number] = _cheapest_walls(tasks[number], options)
+    return found
 
 
 def _possible_walls(
-    points_xy: FloatArray,
-    corners: IntArray,
-    axes: Sequence[Axis],
-    tolerance_px: float,
-    price: float,
-    free_cost: float,
-) -> list[_Option]:
-    """Every wall between two corners that keeps to the tolerance, ordered by its first corner."""
-    count = len(corners) - 1
-    reach = min(count, _REACH)
-    middles = (points_xy[:-1] + points_xy[1:]) / 2
-    middles = middles - points_xy[0]
-    steps = np.abs(np.diff(points_xy, axis=0))
-    angles = np.array([axis.angle for axis in axes])
+    boundary: Boundary, tasks: Sequence[Task], reach: int, prices: Prices
+) -> list[list[Option]]:
+    """For each chain every wall that keeps to the tolerance, ordered by its first corner."""
+    tolerance_px = prices.tolerance_px
+    counts = np.array([len(task.corners) - 1 for task in tasks])
+    task_of = np.repeat(np.arange(len(tasks)), counts)
+    # Rows are corners that a wall may begin at; columns are how many corners further it ends.
+    row_stop = np.cumsum(counts)
+    row_start = row_stop - counts
+    offset = np.array([boundary.first[task.chain] for task in tasks])
+    begin_crack = np.concatenate([task.corners[:-1] for task in tasks]) + offset[task_of]
+    end_crack = np.concatenate([task.corners[1:] for task in tasks]) + offset[task_of]
+    row = np.arange(len(task_of))[:, None]
+    stop = row + np.arange(reach)[None, :]
+    inside = stop < row_stop[task_of][:, None]
+    stop = np.minimum(stop, row_stop[task_of][:, None] - 1)
+
+    angles = np.array([[axis.angle for axis in task.axes] for task in tasks])[task_of]  # (K, A)
     cos, sin = np.cos(angles), np.sin(angles)
+    sums = boundary.running[end_crack][stop] - boundary.running[begin_crack][:, None]
+    _, mean, error = fit_offsets(sums[:, :, None], cos[:, None], sin[:, None])  # (K, R, A)
 
-    # Sums over the cracks between neighbouring corners; differences of their running sums give the
-    # sums over any stretch.
-    across = middles[:, :1] * -sin + middles[:, 1:] * cos  # (N, A)
-    weight = steps[:, :1] * np.abs(cos) + steps[:, 1:] * np.abs(sin)
-    first = corners[:-1]
-    terms = np.concatenate(
-        [
-            weight,
-            weight * across,
-            weight * across**2,
-            middles,
-            middles**2,
-            middles[:, :1] * middles[:, 1:],
-        ],
-        axis=1,
+    # The extremes between neighbouring corners, then over more and more of them.
+    crack_row = np.repeat(row[:, 0], end_crack - begin_crack)
+    cracks = np.arange(len(crack_row)) + np.repeat(
+        begin_crack - np.cumsum(end_crack - begin_crack) + (end_crack - begin_crack),
+        end_crack - begin_crack,
     )
-    running = np.zeros((count + 1, terms.shape[1]))
-    np.cumsum(np.add.reduceat(terms, first, axis=0), axis=0, out=running[1:])
-    high = np.maximum.reduceat(across, first, axis=0)
-    low = np.minimum.reduceat(across, first, axis=0)
+    middles = boundary.middles_xy[cracks]
+    across = middles[:, 1:] * cos[crack_row] - middles[:, :1] * sin[crack_row]
+    first = np.cumsum(end_crack - begin_crack) - (end_crack - begin_crack)
+    high = np.maximum.accumulate(np.maximum.reduceat(across, first, axis=0)[stop], axis=1)
+    low = np.minimum.accumulate(np.minimum.reduceat(across, first, axis=0)[stop], axis=1)
 
-    begin = np.arange(count)[:, None]
-    end = begin + np.arange(1, reach + 1)[None, :]
-    inside = end <= count
-    end = np.minimum(end, count)
-    sums = running[end] - running[begin]  # (K, R, ...)
-    number = len(axes)
-    total, mean = sums[..., :number], sums[..., number : 2 * number]
-    total = np.maximum(total, 1e-9)
-    mean = mean / total
-    error = np.maximum(sums[..., 2 * number : 3 * number] - mean**2 * total, 0)
-    top = np.maximum.accumulate(high[end - 1], axis=1) - mean
-    bottom = mean - np.minimum.accumulate(low[end - 1], axis=1)
-
-    place = points_xy[corners] - points_xy[0]
-    chord = place[end] - place[begin]
-    advance = chord[..., :1] * cos + chord[..., 1:] * sin
+    place = boundary.middles_xy[begin_crack]
+    # A wall ends where the next begins; the last one at the last crack of its chain.
+    after = np.minimum(end_crack, boundary.first[1:][[task.chain for task in tasks]][task_of] - 1)
+    chord = boundary.middles_xy[after][stop] - place[:, None]
+    advance = chord[..., :1] * cos[:, None] + chord[..., 1:] * sin[:, None]
     fits = (
         inside[..., None]
-        & (top <= tolerance_px)
-        & (bottom <= tolerance_px)
+        & (high - mean <= tolerance_px)
+        & (mean - low <= tolerance_px)
         & (np.abs(advance) >= _LEAST_ADVANCE_PX)
     )
-    cost = error + price * np.array([axis.price for axis in axes])
-
-    # Free walls: the smaller eigenvalue of the scatter is the error of the best line.
-    n = (corners[end] - corners[begin]).astype(np.float64)
-    moments = sums[..., 3 * number :]
-    mean_x, mean_y = moments[..., 0] / n, moments[..., 1] / n
-    xx = moments[..., 2] / n - mean_x**2
-    yy = moments[..., 3] / n - mean_y**2
-    xy = moments[..., 4] / n - mean_x * mean_y
-    spread = np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
-    thin = np.maximum((xx + yy) / 2 - spread, 0)
-    tilt = 0.5 * np.arctan2(2 * xy, xx - yy)
+    axis_price = np.array([[axis.price for axis in task.axes] for task in tasks])[task_of]
+    cost = error + prices.wall * axis_price[:, None]
+    free_cost, heading = _free_walls(sums, chord, prices)
+    fits_any = fits.any(axis=2)
+    nearest = np.abs(
+        (heading[..., None] - angles[:, None] + math.pi / 2) % math.pi - math.pi / 2
+    ).min(axis=2)
     length = np.hypot(chord[..., 0], chord[..., 1])
-    free_error = thin * length + free_cost
-    best_axis = np.where(fits, cost, np.inf).min(axis=2)
-    free_fits = (
+    free = (
         inside
-        & ((length >= 2 * tolerance_px) | (end == begin + 1))
-        & (length >= _LEAST_ADVANCE_PX)
-        & (thin <= (tolerance_px / 2.5) ** 2)
-        & (free_error < best_axis)
-        & ~(fits.any(axis=2) & (_tilt_from(tilt, angles) < _NEAR_AXIS))
+        & ((length >= 2 * tolerance_px) | (stop == row))
+        & (free_cost < np.where(fits, cost, np.inf).min(axis=2))
+        & ~(fits_any & (nearest < _NEAR_AXIS))
     )
 
-    options: list[_Option] = []
-    i, r, a = np.nonzero(fits)
-    heading = angles[a] + np.where(advance[i, r, a] > 0, 0.0, math.pi)
-    options.extend(
+    row_index, column, axis = np.nonzero(fits)
+    free_row, free_column = np.nonzero(free)
+    rows = np.concatenate([row_index, free_row])
+    owner = task_of[rows]
+    headings = np.concatenate(
+        [
+            angles[row_index, axis] + np.where(advance[fits] > 0, 0.0, math.pi),
+            heading[free],
+        ]
+    )
+    costs = np.concatenate([cost[fits], free_cost[free]])
+    ends = stop[rows, np.concatenate([column, free_column])] + 1 - row_start[owner]
+    axes = np.concatenate([axis, np.full(len(free_row), -1)])
+    order = np.lexsort((axes, ends, rows))
+    listed = list(
         zip(
-            i.tolist(),
-            end[i, r].tolist(),
-            heading.tolist(),
-            cost[i, r, a].tolist(),
-            a.tolist(),
+            (rows - row_start[owner])[order].tolist(),
+            ends[order].tolist(),
+            headings[order].tolist(),
+            costs[order].tolist(),
+            axes[order].tolist(),
             strict=True,
         )
     )
-    i, r = np.nonzero(free_fits)
-    if len(i):
-        backwards = np.cos(tilt[i, r]) * chord[i, r, 0] + np.sin(tilt[i, r]) * chord[i, r, 1] < 0
-        heading = tilt[i, r] + np.where(backwards, math.pi, 0.0)
-        options.extend(
-            zip(
-                i.tolist(),
-                end[i, r].tolist(),
-                heading.tolist(),
-                free_error[i, r].tolist(),
-                [-1] * len(i),
-                strict=True,
-            )
+    cuts = np.searchsorted(owner[order], np.arange(len(tasks) + 1)).tolist()
+    return [listed[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def _free_walls(
+    sums: FloatArray, chord: FloatArray, prices: Prices
+) -> tuple[FloatArray, FloatArray]:
+    """Cost and heading of the best line through each stretch; infinite cost where it fits badly."""
+    n, xx, xy, yy = scatter(sums)
+    # The smaller eigenvalue of the scatter is the summed square of the distances from the line.
+    thin = np.maximum((xx + yy) / 2 - np.hypot((xx - yy) / 2, xy), 0) / n
+    tilt = 0.5 * np.arctan2(2 * xy, xx - yy)
+    ahead = np.cos(tilt) * chord[..., 0] + np.sin(tilt) * chord[..., 1]
+    length = np.hypot(chord[..., 0], chord[..., 1])
+    fits = (thin <= (prices.tolerance_px / 2.5) ** 2) & (length >= _LEAST_ADVANCE_PX)
+    cost = np.where(fits, thin * length + prices.free, np.inf)
+    return cost, tilt + np.where(ahead < 0, math.pi, 0.0)
+
+
+def _cheapest_walls(task: Task, options: Sequence[Option]) -> list[Wall]:
+    """The walls on the cheapest way from the first corner of a chain to its last."""
+    return [
+        Wall(
+            int(task.corners[begin]),
+            int(task.corners[end]),
+            heading,
+            task.axes[axis] if axis >= 0 else None,
         )
-        options.sort()
-    return options
+        for begin, end, heading, _, axis in cheapest(
+            options, len(task.corners) - 1, closed=task.closed
+        )
+    ]
 
 
-def _tilt_from(tilt: FloatArray, angles: FloatArray) -> FloatArray:
-    """Smallest angle between each undirected line and any of the axes."""
-    difference = (tilt[..., None] - angles + math.pi / 2) % math.pi - math.pi / 2
-    nearest: FloatArray = np.abs(difference).min(axis=-1)
-    return nearest
+def cheapest(options: Sequence[Option], last: int, *, closed: bool) -> list[Option]:
+    """The cheapest sequence of walls from corner 0 to corner `last`; empty where there is none.
 
+    Dynamic programming: a state is a corner with the heading of the wall that arrives there and, in
+    a ring, the heading of the very first wall, which the last one must meet at a corner too.
 
-def _cheapest(
-    options: Sequence[_Option],
-    last: int,
-    corners: IntArray,
-    axes: Sequence[Axis],
-    *,
-    closed: bool,
-) -> list[Wall]:
-    """Dynamic programming over the corners; a state is a corner, a last and a first heading."""
-    states: list[dict[tuple[float, float], tuple[float, tuple[float, float], _Option]]] = [
+    Args:
+        options: possible walls, ordered by their first corner.
+        last: the last corner.
+        closed: whether the chain is a ring.
+    """
+    states: list[dict[tuple[float, float], tuple[float, tuple[float, float], Option]]] = [
         {} for _ in range(last + 1)
     ]
-    turn_round = 2 * math.pi
+    round_turn = 2 * math.pi
     for option in options:
         begin, end, heading, cost, _ = option
         target = states[end]
@@ -290,9 +322,9 @@ def _cheapest(
                 target[key] = (cost, key, option)
             continue
         for previous, state in states[begin].items():
-            turn = (heading - previous[0]) % turn_round
+            turn = (heading - previous[0]) % round_turn
             if turn > math.pi:
-                turn = turn_round - turn
+                turn = round_turn - turn
             if _LEAST_TURN <= turn <= _MOST_TURN:
                 total = state[0] + cost
                 key = (heading, previous[1])
@@ -301,19 +333,17 @@ def _cheapest(
                     target[key] = (total, previous, option)
     best: tuple[float, float] | None = None
     for key, state in states[last].items():
-        if closed:
-            turn = abs((key[1] - key[0] + math.pi) % turn_round - math.pi)
-            if not _LEAST_TURN <= turn <= _MOST_TURN:
-                continue
+        turn = abs((key[1] - key[0] + math.pi) % round_turn - math.pi)
+        if closed and not _LEAST_TURN <= turn <= _MOST_TURN:
+            continue
         if best is None or state[0] < states[last][best][0]:
             best = key
     if best is None:
         return []
-    walls: list[Wall] = []
+    walls: list[Option] = []
     place, key = last, best
     while place:
         _, previous, option = states[place][key]
-        axis = axes[option[4]] if option[4] >= 0 else None
-        walls.append(Wall(int(corners[option[0]]), int(corners[place]), option[2], axis))
+        walls.append(option)
         place, key = option[0], previous
     return walls[::-1]

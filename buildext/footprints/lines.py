@@ -1,0 +1,118 @@
+"""Lines: from the straight lines of consecutive walls to the corners between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+# Cosine between the headings of walls that nearly double back.
+_ACUTE = math.cos(math.radians(140))
+
+
+# Sine of the angle below which two walls count as parallel.
+_PARALLEL = math.sin(math.radians(12))
+# A ring has at least this many walls.
+_LEAST_RING = 4
+
+
+class Line(NamedTuple):
+    """The line of a wall: all points with cos · y - sin · x = offset.
+
+    Attributes:
+        cos: cosine of its direction of travel.
+        sin: sine of its direction of travel.
+        offset_px: distance from the origin along the normal (-sin, cos).
+        length_px: length of boundary that it stands for.
+        start_x: where on the boundary its wall begins.
+        start_y: see `start_x`.
+        free: whether it follows no axis.
+    """
+
+    cos: float
+    sin: float
+    offset_px: float
+    length_px: float
+    start_x: float
+    start_y: float
+    free: bool
+
+    def through(self, x: float, y: float) -> Line:
+        """The parallel line through a point."""
+        return self._replace(offset_px=self.cos * y - self.sin * x)
+
+    def foot(self, x: float, y: float) -> tuple[float, float]:
+        """The point of the line nearest to a point."""
+        away = self.offset_px - self.cos * y + self.sin * x
+        return x - away * self.sin, y + away * self.cos
+
+
+def meet(a: Line, b: Line) -> tuple[float, float]:
+    """The corner between two consecutive lines."""
+    if a.cos * b.cos + a.sin * b.sin < _ACUTE:
+        # The intersection of walls that nearly double back may lie far outside: the tip of the
+        # boundary itself is used, on the line that follows an axis if one does.
+        from_a, from_b = a.foot(b.start_x, b.start_y), b.foot(b.start_x, b.start_y)
+        if a.free and b.free:
+            return (from_a[0] + from_b[0]) / 2, (from_a[1] + from_b[1]) / 2
+        return from_b if a.free else from_a
+    det = a.cos * b.sin - a.sin * b.cos
+    return (
+        (a.offset_px * b.cos - b.offset_px * a.cos) / det,
+        (a.offset_px * b.sin - b.offset_px * a.sin) / det,
+    )
+
+
+def closed_line(walls: Sequence[Line]) -> FloatArray:
+    """The ring `(N + 1, 2)` that the walls of a closed arc enclose."""
+    ring = list(walls)
+    while True:
+        corners = [meet(ring[n - 1], ring[n]) for n in range(len(ring))]
+        corners.append(corners[0])
+        backwards = _first_backwards(ring, corners)
+        if backwards is None or len(ring) <= _LEAST_RING:
+            return np.array(corners)
+        # Seen from the wall that runs backwards, the ring is an open line without bound ends.
+        ring = _without(ring[backwards:] + ring[:backwards], 0, bound=False)
+
+
+def open_line(walls: Sequence[Line], start_xy: FloatArray, end_xy: FloatArray) -> FloatArray:
+    """The line `(N + 1, 2)` of an arc between two nodes, through which its end walls are moved."""
+    start, end = start_xy.tolist(), end_xy.tolist()
+    moved = list(walls)
+    while True:
+        moved[0] = moved[0].through(*start)
+        moved[-1] = moved[-1].through(*end)
+        corners = [start, *(meet(a, b) for a, b in pairwise(moved)), end]
+        backwards = _first_backwards(moved, corners)
+        if backwards is None or len(moved) == 1:
+            return np.array(corners)
+        moved = _without(moved, backwards, bound=True)
+
+
+def _first_backwards(walls: Sequence[Line], corners: Sequence[Sequence[float]]) -> int | None:
+    """The first wall that runs against its heading from its corner to the next."""
+    for number, (wall, a, b) in enumerate(zip(walls, corners, corners[1:], strict=False)):
+        if (b[0] - a[0]) * wall.cos + (b[1] - a[1]) * wall.sin < 0:
+            return number
+    return None
+
+
+def _without(walls: list[Line], number: int, *, bound: bool) -> list[Line]:
+    """The walls less one that came to run backwards, when its neighbours moved past each other.
+
+    Neighbours that run in parallel become one: the shorter goes too.
+    """
+    before, after = number - 1, (number + 1) % len(walls)
+    drop = {number}
+    if not bound or 0 < number < len(walls) - 1:
+        a, b = walls[before], walls[after]
+        if abs(a.cos * b.sin - a.sin * b.cos) < _PARALLEL:
+            drop.add((before if a.length_px < b.length_px else after) % len(walls))
+    return [wall for n, wall in enumerate(walls) if n not in drop]
