@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import uuid
 from collections.abc import Iterator
@@ -74,8 +75,8 @@ def atomic_path(final: Path, overwrite: bool = False) -> Iterator[Path]:
         overwrite: replace an existing file.
 
     Yields:
-        The temporary path to write to; files that share its stem (a journal, an index) are
-        removed with it on failure.
+        The temporary path to write to. Whatever shares its stem (a journal, an index) is removed
+        at the end, on failure the file itself too.
 
     Raises:
         OutputExistsError, NotWritableError: see `check_output`.
@@ -95,5 +96,6 @@ def atomic_path(final: Path, overwrite: bool = False) -> Iterator[Path]:
             raise as_output_error(error, final) from error
         raise
     finally:
-        for leftover in final.parent.glob(f"{temporary.name}*"):
+        # Drivers put journals, indices and tiles in the making beside a file.
+        for leftover in final.parent.glob(f"{glob.escape(temporary.stem)}*"):
             leftover.unlink(missing_ok=True)

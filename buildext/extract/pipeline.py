@@ -204,7 +204,7 @@ def open_job(
 
 
 def run(job: Job, outputs: Outputs, progress: Progress | None = None) -> Extraction:
-    """Run a job and write its outputs; all of them appear, or none.
+    """Run a job and write its outputs; each appears complete, or not at all.
 
     Raises:
         BuildextError: reading, the network or writing failed; nothing is left behind.

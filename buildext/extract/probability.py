@@ -27,7 +27,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterWindow
 
 from buildext.atomic import atomic_path
-from buildext.footprints.destination import output_errors, remove_companions
+from buildext.footprints.destination import output_errors
 from buildext.footprints.raw import Block
 
 _INTERIM = {
@@ -108,30 +108,27 @@ def open_probability(
     height, width = shape_hw
     with atomic_path(path, overwrite) as temporary:
         interim = temporary.with_name(f"{temporary.stem}.interim.tif")
-        try:
-            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-                with output_errors(path):
-                    dataset = rasterio.open(
-                        interim,
-                        "w",
-                        height=height,
-                        width=width,
-                        count=len(channels),
-                        crs=crs,
-                        transform=transform,
-                        **_INTERIM,
-                    )
-                writer = ProbabilityWriter(dataset, path)
-                with dataset:
-                    dataset.descriptions = tuple(channels)
-                    dataset.scales = (1 / 255,) * len(channels)
-                    dataset.update_tags(buildext=json.dumps(metadata))
-                    yield writer
-                with writer.errors():
-                    rasterio.shutil.copy(interim, temporary, **_COG)
-                    _verify(temporary)
-        finally:
-            remove_companions(temporary)
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+            with output_errors(path):
+                dataset = rasterio.open(
+                    interim,
+                    "w",
+                    height=height,
+                    width=width,
+                    count=len(channels),
+                    crs=crs,
+                    transform=transform,
+                    **_INTERIM,
+                )
+            writer = ProbabilityWriter(dataset, path)
+            with dataset:
+                dataset.descriptions = tuple(channels)
+                dataset.scales = (1 / 255,) * len(channels)
+                dataset.update_tags(buildext=json.dumps(metadata))
+                yield writer
+            with writer.errors():
+                rasterio.shutil.copy(interim, temporary, **_COG)
+                _verify(temporary)
 
 
 def _verify(path: Path) -> None:

@@ -81,10 +81,3 @@ def output_errors(final: Path, needed_bytes: int = 0) -> Iterator[None]:
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise as_output_error(full, final) from error
         raise as_output_error(error, final) from error
-
-
-def remove_companions(temporary: Path) -> None:
-    """Remove what drivers put beside a temporary file: journals, indices, overviews, tiles."""
-    for companion in temporary.parent.glob(f"{temporary.stem}*"):
-        if companion != temporary:
-            companion.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from buildext.atomic import atomic_path
 from buildext.errors import UsageError
-from buildext.footprints.destination import Destination, FeatureWriter, remove_companions
+from buildext.footprints.destination import Destination, FeatureWriter
 from buildext.footprints.features import FEATURE_SCHEMA
 from buildext.footprints.gdal import open_flatgeobuf, open_geojson, open_geopackage, open_pmtiles
 from buildext.footprints.geoparquet import open_geoparquet
@@ -104,11 +104,8 @@ def open_writer(
     chosen = format_of(path, crs)
     with atomic_path(path, overwrite) as temporary:
         destination = Destination(temporary, path, schema, crs, layer, metadata)
-        try:
-            with chosen.open(destination) as writer:
-                yield writer
-        finally:
-            remove_companions(temporary)
+        with chosen.open(destination) as writer:
+            yield writer
     _remove_stale_journals(path)
 
 
