@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
 
 from buildext.atomic import as_output_error, atomic_path, check_output
 from buildext.errors import DiskFullError, NotWritableError, OutputError, OutputExistsError
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 def test_the_file_appears_at_the_end_only(tmp_path: Path) -> None:
@@ -21,7 +24,7 @@ def test_the_file_appears_at_the_end_only(tmp_path: Path) -> None:
         assert temporary.name.startswith(".")
         assert not final.exists()
     assert final.read_text() == "new"
-    assert os.listdir(tmp_path) == ["a.gpkg"]
+    assert names_in(tmp_path) == ["a.gpkg"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -35,7 +38,7 @@ def test_any_way_out_but_the_end_leaves_all_as_it_was(
         temporary.with_name(f"{temporary.name}-journal").write_text("beside it")
         raise error
     assert final.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.gpkg"]
+    assert names_in(tmp_path) == ["a.gpkg"]
 
 
 def test_an_existing_output_is_replaced_only_on_demand(tmp_path: Path) -> None:
@@ -56,7 +59,7 @@ def test_two_writers_of_one_output_do_not_meet(tmp_path: Path) -> None:
         first.write_text("first")
         second.write_text("second")
     assert final.read_text() == "first"
-    assert os.listdir(tmp_path) == ["a.gpkg"]
+    assert names_in(tmp_path) == ["a.gpkg"]
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
@@ -64,7 +67,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match=r"a\.gpkg"), atomic_path(final) as temporary:
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_an_error_of_other_kind_passes_unchanged(tmp_path: Path) -> None:
@@ -82,7 +85,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, where: str) -> None:
 
 def test_checking_leaves_no_trace(tmp_path: Path) -> None:
     check_output(tmp_path / "a.gpkg", overwrite=False)
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(
