@@ -154,6 +154,11 @@ def make_config() -> Callable[..., TrainingConfig]:
 
 
 @pytest.fixture
+def config(make_config: Callable[..., TrainingConfig]) -> TrainingConfig:
+    return make_config()
+
+
+@pytest.fixture
 def recipe_file(dataset_folder: Path) -> Path:
     path = dataset_folder.parent / "tiny.toml"
     path.write_text(RECIPE)

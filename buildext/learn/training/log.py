@@ -14,16 +14,24 @@ HELD_OUT = "held_out/"
 
 
 class TrainingLog:
-    """Appends `(step, name, value)` to `log.csv` and to TensorBoard in the same folder."""
+    """Appends `(step, name, value)` to `log.csv` and to TensorBoard in the same folder.
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / LOG_FILE
-        fresh = not self._path.exists()
-        self._file = self._path.open("a", newline="", encoding="utf-8")
+    Args:
+        folder: of the run.
+        done: steps in the checkpoint that the run goes on from; what was logged of later steps
+            is dropped, since they are done again.
+    """
+
+    def __init__(self, folder: Path, done: int = 0) -> None:
+        path = folder / LOG_FILE
+        kept = []
+        if done and path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                kept = [row for row in csv.reader(file) if row[0].isdigit() and int(row[0]) <= done]
+        self._file = path.open("w", newline="", encoding="utf-8")
         self._rows = csv.writer(self._file)
-        if fresh:
-            self._rows.writerow(COLUMNS)
-        self._curves = SummaryWriter(str(folder / "tensorboard"))
+        self._rows.writerows([list(COLUMNS), *kept])
+        self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Record some values of one step."""

@@ -113,7 +113,7 @@ def train_network(
     scores: dict[str, float] = {}
     progress.start("training", schedule.steps - first)
     started = time.monotonic()
-    with TrainingLog(folder) as record:
+    with TrainingLog(folder, first) as record:
         for step, batch in enumerate(make_loader(sampler, config, first), start=first):
             network.train()
             rate = set_rate(optimiser, step, schedule)

@@ -65,4 +65,8 @@ def make_loader(sampler: TileSampler, config: TrainingConfig, first_step: int) -
     options: dict[str, Any] = {}
     if workers:
         options = {"prefetch_factor": 3, "worker_init_fn": _start_worker}
-    return DataLoader(dataset, batch_size=size, shuffle=False, num_workers=workers, **options)
+    # A generator of its own: the loader draws from it at every start, and the global one must be
+    # after a resumed start what it was without.
+    return DataLoader(
+        dataset, batch_size=size, num_workers=workers, generator=torch.Generator(), **options
+    )

