@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from pathlib import Path
 
 from picture import Pen, draw, read_image, read_polygons, write_picture
-from rasterio.errors import NotGeoreferencedWarning
 from rich.console import Console
 
 from buildext.errors import BuildextError
@@ -70,10 +68,7 @@ def main() -> None:
     canvas = draw(draw(canvas, polygons, SHADOW), polygons, PREDICTED)
     if args.reference:
         canvas = draw(canvas, read_polygons(reference, transform), REFERENCE)
-    with warnings.catch_warnings():
-        # A picture has no place on Earth, and says so.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        write_picture(picture, canvas)
+    write_picture(picture, canvas)
     console.print(f"\nbuildings  {buildings.resolve()}", soft_wrap=True, highlight=False)
     console.print(f"picture    {picture.resolve()}", soft_wrap=True, highlight=False)
 

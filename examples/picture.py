@@ -7,6 +7,7 @@ each little square of `_FINE` × `_FINE` is averaged.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 
 from buildext.grid.window import Window
@@ -79,7 +81,8 @@ def read_polygons(path: Path, transform: Affine) -> Polygons:
     a, b, c, d, e, f, *_ = ~transform
 
     def to_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return xy @ np.array([[a, d], [b, e]]) + (c, f)
+        pixels: NDArray[np.float64] = xy @ np.array([[a, d], [b, e]]) + (c, f)
+        return pixels
 
     polygons: Polygons = shapely.transform(shapely.from_wkb(wkb), to_pixels)
     return polygons
@@ -115,10 +118,10 @@ def write_picture(path: Path, picture: Picture) -> None:
     """Write a picture `(H, W, 3)` as .png or .jpg."""
     height, width, bands = picture.shape
     options = _DRIVERS[path.suffix]
-    with (
-        rasterio.Env(GDAL_PAM_ENABLED="NO"),
-        rasterio.open(
+    with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="NO"):
+        # A picture has no place on Earth, and need not say so.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
             path, "w", height=height, width=width, count=bands, dtype="uint8", **options
-        ) as dataset,
-    ):
-        dataset.write(np.moveaxis(picture, -1, 0))
+        ) as dataset:
+            dataset.write(np.moveaxis(picture, -1, 0))
