@@ -3,9 +3,9 @@
 Fitting a line to a stretch of boundary needs only sums over its cracks: how many there are, Σx, Σy,
 Σx², Σxy and Σy² of their middles. Kept as running sums, those of any stretch are one subtraction
 away. Cracks that run along a row and cracks that run along a column are summed apart, because a
-crack counts for a wall by its length *along* the wall: |cos φ| or |sin φ| for a wall in direction φ.
-Then a staircase under any angle weighs as much as the wall that it stands for, and a rounded corner
-hardly pulls at the walls beside it.
+crack counts for a wall by its length *along* the wall: |cos φ| or |sin φ| for a wall in direction
+φ. Then a staircase under any angle weighs as much as the wall that it stands for, and a rounded
+corner hardly pulls at the walls beside it.
 
 The middles of cracks are multiples of one half, so that all sums are exact as long as coordinates
 stay below some ten thousand pixels, and what is computed for one chain does not depend on which

@@ -61,6 +61,8 @@ def fit_circle(middles_xy: FloatArray, tolerance_px: float) -> FloatArray | None
     # A side that spans 2π/n leaves the circle by r (1 - cos π/n) ≈ r π² / 2n².
     count = 4 * math.ceil(math.pi * math.sqrt(radius / (2 * _SAGITTA_PX)) / 4)
     count = min(max(count, 16), 64)
-    outer = math.sqrt(2 * abs(area) / (count * math.sin(2 * math.pi / count)))
+    # Through the middles of cracks every corner is cut by an eighth of a pixel, outward corners
+    # less inward ones are four: half a pixel is missing.
+    outer = math.sqrt(2 * (abs(area) + 0.5) / (count * math.sin(2 * math.pi / count)))
     turn = np.arange(count + 1) % count * (2 * math.pi / count)
     return np.stack([centre_x + outer * np.cos(turn), centre_y + outer * np.sin(turn)], axis=1)

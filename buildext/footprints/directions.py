@@ -48,12 +48,12 @@ def find_frames(
     # Long walls say more than many short ones: noise and rounded corners are short.
     weights = lengths * lengths
     cells = owner * _BINS + (angles * (_BINS / QUARTER)).astype(np.int64) % _BINS
-    whole = np.bincount(owner, lengths, buildings)
+    whole = np.maximum(np.bincount(owner, lengths, buildings), 1e-12)
     left = np.ones(len(angles), dtype=bool)
     frames: list[list[float]] = [[] for _ in range(buildings)]
     for number in range(most):
         histogram = np.bincount(cells[left], weights[left], buildings * _BINS)
-        smooth = _smoothed(histogram.reshape(buildings, _BINS))
+        smooth = _smoothed(histogram.reshape(buildings, _BINS).astype(np.float64))
         peak = (smooth.argmax(axis=1) + 0.5) * (QUARTER / _BINS)
         shift = signed(angles - peak[owner])
         near = left & (np.abs(shift) < _PEAK_HALF_WIDTH)
@@ -74,8 +74,8 @@ def fit_frames(
     """The frames that fit their walls best.
 
     Every wall is a cloud of boundary points with a scatter matrix about its own mean. Turned back
-    by the wall's angle within the frame, all clouds of a frame should lie along one line; the sum of
-    squared distances is least along the main axis of the summed scatter.
+    by the wall's angle within the frame, all clouds of a frame should lie along one line; the sum
+    of squared distances is least along the main axis of the summed scatter.
 
     Args:
         frame: int64 `(N,)`, the frame that each wall follows.
@@ -107,6 +107,6 @@ def _smoothed(histogram: FloatArray) -> FloatArray:
                 np.roll(histogram, shift, axis=1)
                 for shift in range(-_SMOOTHING_BINS, _SMOOTHING_BINS + 1)
             ),
-            start=np.zeros_like(histogram),
+            start=np.zeros(histogram.shape),
         )
     return histogram

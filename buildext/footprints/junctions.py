@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve
 
 from buildext.footprints.lines import Line
@@ -28,7 +29,7 @@ from buildext.footprints.topology import Topology
 FloatArray = NDArray[np.float64]
 
 _ANCHOR = 1e-3
-_RIGID = 1e7
+_RIGID = 1e6
 _DENSE_UNKNOWNS = 120
 # Facades apart by more than this, in tolerances, are not drawn in one line.
 _JOG = 0.6
@@ -87,12 +88,40 @@ def insert_jogs(topology: Topology, lines: list[list[Line]], tolerance_px: float
 
 
 def solve_junctions(topology: Topology, lines: Sequence[Sequence[Line]]) -> FloatArray:
-    """The points `(M, 2)` for the nodes that move the walls least."""
-    size = 2 * len(topology.nodes_xy)
+    """The points `(M, 2)` for the nodes that move the walls least.
+
+    Nodes that no arc connects are solved apart, so that groups do not see each other.
+    """
+    count = len(topology.nodes_xy)
+    open_arcs = [
+        (arc.nodes, walls) for arc, walls in zip(topology.arcs, lines, strict=True) if arc.nodes
+    ]
+    pairs = np.array([nodes for nodes, _ in open_arcs])
+    graph = sparse.coo_matrix((np.ones(len(pairs)), tuple(pairs.T)), shape=(count, count))
+    parts, part_of = connected_components(graph, directed=False)
+    members = np.split(np.argsort(part_of, kind="stable"), np.cumsum(np.bincount(part_of))[:-1])
+    arcs_of: list[list[tuple[tuple[int, int], Sequence[Line]]]] = [[] for _ in range(parts)]
+    local = np.empty(count, dtype=np.int64)
+    for nodes in members:
+        local[nodes] = np.arange(len(nodes))
+    for (a, b), walls in open_arcs:
+        if walls:
+            arcs_of[part_of[a]].append(((int(local[a]), int(local[b])), walls))
+    solved = topology.nodes_xy.copy()
+    for nodes, arcs in zip(members, arcs_of, strict=True):
+        solved[nodes] = _solve(topology.nodes_xy[nodes], arcs)
+    return solved
+
+
+def _solve(
+    nodes_xy: FloatArray, arcs: Sequence[tuple[tuple[int, int], Sequence[Line]]]
+) -> FloatArray:
+    """The best points `(M, 2)` for connected nodes."""
+    size = 2 * len(nodes_xy)
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
-    right = _ANCHOR * topology.nodes_xy.ravel()
+    right = _ANCHOR * nodes_xy.ravel()
 
     def add(unknowns: Sequence[int], factors: Sequence[float], weight: float, aim: float) -> None:
         for a, fa in zip(unknowns, factors, strict=True):
@@ -102,10 +131,7 @@ def solve_junctions(topology: Topology, lines: Sequence[Sequence[Line]]) -> Floa
                 columns.append(b)
                 values.append(weight * fa * fb)
 
-    for arc, walls in zip(topology.arcs, lines, strict=True):
-        if arc.nodes is None or not walls:
-            continue
-        a, b = arc.nodes
+    for (a, b), walls in arcs:
         for node, line in ((a, walls[0]), (b, walls[-1])):
             add((2 * node, 2 * node + 1), (-line.sin, line.cos), line.length_px, line.offset_px)
         if len(walls) == 1 and a != b and not walls[0].free:
@@ -114,8 +140,7 @@ def solve_junctions(topology: Topology, lines: Sequence[Sequence[Line]]) -> Floa
     if size <= _DENSE_UNKNOWNS:
         dense = np.diag(np.full(size, _ANCHOR))
         np.add.at(dense, (rows, columns), values)
-        solved: FloatArray = np.linalg.solve(dense, right).reshape(-1, 2)
-        return solved
+        return np.asarray(np.linalg.solve(dense, right), dtype=np.float64).reshape(-1, 2)
     matrix = sparse.coo_matrix((values, (rows, columns)), shape=(size, size)).tocsc()
     solution = spsolve(matrix + _ANCHOR * sparse.identity(size, format="csc"), right)
     return np.asarray(solution, dtype=np.float64).reshape(-1, 2)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -101,8 +102,9 @@ class Draft:
         where = first + cracks
         if self.tasks[arc].closed:
             where = np.where(where == stop, first, where)
-            return self.boundary.middles_xy[where]
-        points = self.boundary.middles_xy[np.minimum(where, stop - 1)]
+            ring: FloatArray = self.boundary.middles_xy[where]
+            return ring
+        points: FloatArray = self.boundary.middles_xy[np.minimum(where, stop - 1)]
         points[0], points[-1] = self.ends_xy[arc]
         return points
 
@@ -318,4 +320,4 @@ def fit_lines(draft: Draft, tolerance_px: float) -> list[list[Line]]:
         )
     ]
     cuts = np.concatenate([[0], np.cumsum(counts)]).tolist()
-    return [fitted[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [fitted[a:b] for a, b in pairwise(cuts)]

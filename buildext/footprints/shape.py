@@ -27,7 +27,7 @@ from shapely import Polygon
 
 from buildext.footprints.raw import RawBuilding, RawGroup
 from buildext.footprints.regularize import Draft, RegularMode, draw, prepare
-from buildext.footprints.simplify import smooth_outlines
+from buildext.footprints.simplify import pixel_outlines, smooth_outlines
 from buildext.footprints.topology import cut_into_arcs
 
 ShapeMode = Literal["none", "simplify", "right-angles", "right-angles-and-diagonals", "any-angle"]
@@ -40,6 +40,8 @@ _ROUNDING = 2.0**16
 _ATTEMPTS = 5
 # The tolerance of the second attempt, as a share of the first.
 _CLOSER = 0.5
+# Shares of the tolerance with which outlines are simplified until they keep to it.
+_SIMPLER = (1.0, 0.5, 0.25)
 # A corner between two walls that moved by the tolerance each has moved by √2 of it.
 _CORNER_REACH = 2**0.5
 # The area of a building may change by this share at most.
@@ -98,9 +100,9 @@ def shape_groups(
     """
     if options.mode == "none":
         return [[ShapedBuilding(raw.polygon, raw, "kept") for raw in group] for group in groups]
-    batch = _Batch.of(groups)
-    if not len(batch.polygons):
+    if not any(groups):
         return [[] for _ in groups]
+    batch = _Batch.of(groups)
     tolerance_px = options.tolerance_px(gsd_m)
     if options.mode == "simplify":
         shaped, statuses = _simplified(batch, tolerance_px)
@@ -121,7 +123,7 @@ class _Batch:
     """The buildings of many groups, each group in coordinates counted from its own corner.
 
     Attributes:
-        polygons: `(N,)`, group after group, in an order that does not depend on that of the members.
+        polygons: `(N,)`, group after group, sorted so that the order of members does not matter.
         group: int64 `(N,)`, the group of each.
         place: int64 `(N,)`, its place among the members.
         origin_xy: float64 `(N, 2)`, the corner of its group.
@@ -139,8 +141,6 @@ class _Batch:
         polygons = np.array([raw.polygon for group in groups for raw in group], dtype=object)
         group = np.repeat(np.arange(len(groups)), [len(members) for members in groups])
         place = np.concatenate([np.arange(len(members)) for members in groups])
-        if not len(polygons):
-            return cls(polygons, group, place, np.empty((0, 2)), group)
         bounds = shapely.bounds(polygons)
         order = np.lexsort((*bounds.T, group))
         polygons, group, place, bounds = polygons[order], group[order], place[order], bounds[order]
@@ -164,9 +164,9 @@ class _Batch:
             self.shelf[chosen],
         )
 
-    def stacked(self, polygons: NDArray[np.object_]) -> NDArray[np.object_]:
-        """Polygons on their shelves: exact, since all coordinates are multiples of 2⁻¹⁶."""
-        shift = np.repeat(self.shelf, shapely.get_num_coordinates(polygons))
+    def stacked(self, polygons: NDArray[np.object_], sign: int = 1) -> NDArray[np.object_]:
+        """Polygons on their shelves, or taken down: exact for all multiples of 2⁻¹⁶."""
+        shift = np.repeat(sign * self.shelf, shapely.get_num_coordinates(polygons))
         down = np.stack([np.zeros(len(shift)), shift], axis=1)
         moved: NDArray[np.object_] = shapely.transform(polygons, lambda xy: xy + down)
         return moved
@@ -177,21 +177,26 @@ _Shaped = tuple[NDArray[np.object_], list[RegStatus]]
 
 def _simplified(batch: _Batch, tolerance_px: float) -> _Shaped:
     """Simplified outlines; the members of a group where that went wrong are kept as they are."""
-    topology = cut_into_arcs(batch.polygons, batch.shelf)
+    topology = cut_into_arcs(batch.polygons.tolist(), batch.shelf)
     smooth = batch.stacked(np.array(smooth_outlines(topology)))
-    simple = shapely.coverage_simplify(smooth, tolerance_px)
-    down = np.repeat(batch.shelf, shapely.get_num_coordinates(simple))
-    simple = shapely.transform(
-        simple, lambda xy: xy - np.stack([np.zeros(len(down)), down], axis=1)
-    )
-    wrong = _whole_groups(batch, wrong_members(batch, simple, tolerance_px + 1))
-    simple[wrong] = batch.polygons[wrong]
-    return simple, ["kept" if kept else "simplified" for kept in wrong.tolist()]
+    shaped = np.array(pixel_outlines(topology))
+    kept = np.ones(len(shaped), dtype=bool)
+    for share in _SIMPLER:
+        part = batch.taken(kept)
+        simple = shapely.coverage_simplify(smooth[kept], share * tolerance_px)
+        simple = part.stacked(simple, sign=-1)
+        wrong = _whole_groups(part, wrong_members(part, simple, tolerance_px))
+        done = np.flatnonzero(kept)[~wrong]
+        shaped[done] = simple[~wrong]
+        kept[done] = False
+        if not kept.any():
+            break
+    return shaped, ["kept" if member else "simplified" for member in kept.tolist()]
 
 
 def _regularised(batch: _Batch, mode: RegularMode, tolerance_px: float) -> _Shaped:
     """Regularised outlines; groups in which one went wrong are mended."""
-    draft = prepare(cut_into_arcs(batch.polygons, batch.shelf), mode, tolerance_px)
+    draft = prepare(cut_into_arcs(batch.polygons.tolist(), batch.shelf), mode, tolerance_px)
     shaped = _outlines(draft, tolerance_px)
     statuses = _statuses(draft)
     wrong = _whole_groups(batch, wrong_members(batch, shaped, tolerance_px))
@@ -202,7 +207,7 @@ def _regularised(batch: _Batch, mode: RegularMode, tolerance_px: float) -> _Shap
 
 def _mended(batch: _Batch, mode: RegularMode, tolerance_px: float) -> _Shaped:
     """Groups with the walls that go wrong drawn closer to the pixels, then left out."""
-    draft = prepare(cut_into_arcs(batch.polygons, batch.shelf), mode, tolerance_px)
+    draft = prepare(cut_into_arcs(batch.polygons.tolist(), batch.shelf), mode, tolerance_px)
     tried = np.zeros(len(batch.polygons), dtype=np.int64)
     for _ in range(_ATTEMPTS):
         shaped = _outlines(draft, tolerance_px)

@@ -24,6 +24,19 @@ def smooth_outlines(topology: Topology) -> list[Polygon]:
     return topology.outlines(lines)
 
 
+def pixel_outlines(topology: Topology) -> list[Polygon]:
+    """The outlines as they are, with a vertex where the walls of others begin.
+
+    Two outlines that touch then have the same vertices all along their common wall.
+    """
+    lines = []
+    for arc in topology.arcs:
+        steps = np.diff(arc.points_xy, axis=0)
+        turns = np.concatenate([[True], (steps[1:] != steps[:-1]).any(axis=1), [True]])
+        lines.append(arc.points_xy[turns])
+    return topology.outlines(lines)
+
+
 def bevel(points_xy: FloatArray, *, closed: bool) -> FloatArray:
     """Cut the corners of a crack line `(N + 1, 2)` at the middle of the cracks beside them.
 

@@ -90,8 +90,8 @@ def cut_into_arcs(polygons: Sequence[Polygon], shelves: IntArray | None = None) 
     """Cut the boundaries of buildings into arcs.
 
     Args:
-        polygons: rectilinear polygons with corners on whole pixels, none of them negative, which may
-            touch one another but not overlap.
+        polygons: rectilinear polygons with corners on whole pixels, no coordinate negative, which
+            may touch one another but not overlap.
         shelves: int64 `(N,)`, rows to move each polygon down by before it is compared with the
             others. It keeps groups apart whose coordinates are each counted from a corner of their
             own. The arcs stay in the coordinates of the polygons.
@@ -166,7 +166,8 @@ def node_keys(crack_key: IntArray, width: int) -> IntArray:
     ends = np.sort(np.concatenate([first, second]))
     # Sorted, a corner of three cracks is the same as the one two places before it.
     crowded = ends[2:][ends[2:] == ends[:-2]]
-    return crowded[np.diff(crowded, prepend=-1) > 0]
+    keys: IntArray = crowded[np.diff(crowded, prepend=-1) > 0]
+    return keys
 
 
 class _Builder:

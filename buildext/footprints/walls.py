@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -150,7 +151,12 @@ def candidate_corners(
     simple = shapely.simplify(strings, tolerance_px, preserve_topology=False)
     coordinates, owner = shapely.get_coordinates(simple, include_z=True, return_index=True)
     kept = coordinates[:, 2].astype(np.int64)
-    return np.split(kept, np.flatnonzero(np.diff(owner)) + 1)
+    corners = np.split(kept, np.flatnonzero(np.diff(owner)) + 1)
+    for number in np.flatnonzero(closed).tolist():
+        # A ring of a few pixels may fold up into a line: four corners keep it open.
+        if len(corners[number]) < 4:
+            corners[number] = np.unique(np.linspace(0, counts[number], 5).astype(np.int64))
+    return corners
 
 
 def start_at_corner(points_xy: FloatArray) -> FloatArray:
@@ -264,7 +270,7 @@ def _possible_walls(
         )
     )
     cuts = np.searchsorted(owner[order], np.arange(len(tasks) + 1)).tolist()
-    return [listed[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [listed[a:b] for a, b in pairwise(cuts)]
 
 
 def _free_walls(
