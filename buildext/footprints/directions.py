@@ -54,7 +54,8 @@ def find_frames(
     for number in range(most):
         histogram = np.bincount(cells[left], weights[left], buildings * _BINS)
         smooth = _smoothed(histogram.reshape(buildings, _BINS).astype(np.float64))
-        peak = (smooth.argmax(axis=1) + 0.5) * (QUARTER / _BINS)
+        # Lengths differ in their last bits with their place in an array; a tie must not.
+        peak = (np.round(smooth, 6).argmax(axis=1) + 0.5) * (QUARTER / _BINS)
         shift = signed(angles - peak[owner])
         near = left & (np.abs(shift) < _PEAK_HALF_WIDTH)
         weight = np.bincount(owner[near], weights[near], buildings)
@@ -63,7 +64,7 @@ def find_frames(
         share = np.bincount(owner[near], lengths[near], buildings) / whole
         good = share >= _LEAST_SHARE if number else np.ones(buildings, dtype=bool)
         for building in np.flatnonzero(good).tolist():
-            frames[building].append(float(found[building]))
+            frames[building].append(round(float(found[building]), 9))
         left &= good[owner] & (np.abs(signed(angles - found[owner])) > _LEAST_APART)
     return frames
 

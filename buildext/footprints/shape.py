@@ -195,18 +195,19 @@ def _simplified(batch: _Batch, tolerance_px: float) -> _Shaped:
 
 
 def _regularised(batch: _Batch, mode: RegularMode, tolerance_px: float) -> _Shaped:
-    """Regularised outlines; groups in which one went wrong are mended."""
+    """Regularised outlines; groups in which one went wrong are mended, each alone."""
     draft = prepare(cut_into_arcs(batch.polygons.tolist(), batch.shelf), mode, tolerance_px)
     shaped = _outlines(draft, tolerance_px)
     statuses = _statuses(draft)
-    wrong = _whole_groups(batch, wrong_members(batch, shaped, tolerance_px))
-    if wrong.any():
-        _replace(shaped, statuses, wrong, _mended(batch.taken(wrong), mode, tolerance_px))
+    wrong = wrong_members(batch, shaped, tolerance_px)
+    for group in np.unique(batch.group[wrong]).tolist():
+        members = batch.group == group
+        _replace(shaped, statuses, members, _mended(batch.taken(members), mode, tolerance_px))
     return shaped, statuses
 
 
 def _mended(batch: _Batch, mode: RegularMode, tolerance_px: float) -> _Shaped:
-    """Groups with the walls that go wrong drawn closer to the pixels, then left out."""
+    """One group, with the walls that go wrong drawn closer to the pixels, then left out."""
     draft = prepare(cut_into_arcs(batch.polygons.tolist(), batch.shelf), mode, tolerance_px)
     tried = np.zeros(len(batch.polygons), dtype=np.int64)
     for _ in range(_ATTEMPTS):

@@ -29,6 +29,9 @@ from shapely import LinearRing, Polygon
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+# Coordinates of a ring, at least.
+_LEAST_RING = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Arc:
@@ -79,11 +82,10 @@ class Topology:
 
 def ring_xy(ring: Sequence[tuple[int, bool]], lines_xy: Sequence[FloatArray]) -> FloatArray:
     """The closed ring `(N, 2)` that a sequence of arcs describes."""
-    if len(ring) == 1:
-        arc, forward = ring[0]
-        return lines_xy[arc] if forward else lines_xy[arc][::-1]
     parts = [(lines_xy[arc] if forward else lines_xy[arc][::-1])[:-1] for arc, forward in ring]
-    return np.concatenate([*parts, parts[0][:1]])
+    # Arcs drawn as a line there and back enclose nothing: repeated points keep that a (void) ring.
+    missing = max(_LEAST_RING - sum(len(part) for part in parts), 1)
+    return np.concatenate([*parts, np.repeat(parts[0][:1], missing, axis=0)])
 
 
 def cut_into_arcs(polygons: Sequence[Polygon], shelves: IntArray | None = None) -> Topology:

@@ -255,7 +255,8 @@ def _possible_walls(
             heading[free],
         ]
     )
-    costs = np.concatenate([cost[fits], free_cost[free]])
+    # The last bits of a cosine depend on its place in an array; ties must not depend on them.
+    costs = np.round(np.concatenate([cost[fits], free_cost[free]]), 6)
     ends = stop[rows, np.concatenate([column, free_column])] + 1 - row_start[owner]
     axes = np.concatenate([axis, np.full(len(free_row), -1)])
     order = np.lexsort((axes, ends, rows))
