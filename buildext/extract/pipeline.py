@@ -39,7 +39,7 @@ from buildext.footprints.frame import GridFrame
 from buildext.footprints.raw import Block, RawGroup
 from buildext.footprints.review import open_review
 from buildext.footprints.separate import SeparationOptions
-from buildext.footprints.shape import ShapedBuilding, shape_group
+from buildext.footprints.shape import ShapedBuilding, shape_groups
 from buildext.footprints.write import format_of, open_writer
 from buildext.grid.tiling import TileGrid
 from buildext.grid.window import Window
@@ -53,7 +53,8 @@ log = logging.getLogger(__name__)
 
 CACHE_BYTES = 160_000_000
 _PANELS_AHEAD = 2
-_BATCH_FEATURES = 2000
+# Enough to shape many at once; few enough to go on beside the network and not after it.
+_BATCH_BUILDINGS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,12 +325,20 @@ def _infer(engine: Engine, tiles: Iterable[TileImage]) -> Iterator[TileResult]:
 def _batches(
     groups: Iterable[RawGroup], options: ExtractOptions, gsd_m: float
 ) -> Iterator[list[ShapedBuilding]]:
-    """Shape groups and gather them into batches worth a write."""
-    waiting: list[ShapedBuilding] = []
+    """Shape groups in batches: large enough to be worth a write, and shaping many at once."""
+    waiting: list[RawGroup] = []
+    buildings = 0
     for group in groups:
-        waiting.extend(shape_group(group, options.shape, gsd_m))
-        if len(waiting) >= _BATCH_FEATURES:
-            yield waiting
-            waiting = []
+        waiting.append(group)
+        buildings += len(group)
+        if buildings >= _BATCH_BUILDINGS:
+            yield _shaped(waiting, options, gsd_m)
+            waiting, buildings = [], 0
     if waiting:
-        yield waiting
+        yield _shaped(waiting, options, gsd_m)
+
+
+def _shaped(
+    groups: Sequence[RawGroup], options: ExtractOptions, gsd_m: float
+) -> list[ShapedBuilding]:
+    return [one for group in shape_groups(groups, options.shape, gsd_m) for one in group]
