@@ -78,6 +78,18 @@ def cli(debug: bool) -> None:
     """Building footprints from very-high-resolution and off-nadir imagery."""
 
 
+@click.command(
+    "buildext",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def rio_plugin(args: tuple[str, ...]) -> NoReturn:
+    """Building footprints from very-high-resolution imagery."""
+    # The whole line is handed on, so that `rio buildext` has the same errors and exit codes.
+    sys.exit(run(list(args)))
+
+
 def main() -> NoReturn:
     """Run the command line and end the process with the documented exit code."""
     sys.exit(run(sys.argv[1:]))

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def _auto(device: str) -> str:
-    """CUDA where asked for or where torch finds it; else OpenVINO, else ONNX Runtime."""
+    """torch where CUDA is asked for; else OpenVINO, else ONNX Runtime."""
     if device.startswith("cuda"):
         return "torch"
     return "openvino" if importlib.util.find_spec("openvino") else "onnxruntime"
