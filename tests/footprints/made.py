@@ -67,7 +67,7 @@ def many_features(count: int, first_id: int = 1) -> pa.RecordBatch:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
-    """A file system of a few kilobytes at `folder`; skips the test where mounting is not allowed."""
+    """A file system of a few kilobytes at `folder`; skips where mounting is not allowed."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("filling a disk needs root on Linux, to mount a small file system")
     folder.mkdir(exist_ok=True)
@@ -83,6 +83,10 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
 
 def rows_of(table: Any) -> list[dict[str, Any]]:
     """Rows of an Arrow table without their geometry."""
-    plain = [name for name in table.column_names if name not in ("geometry", "geom", "wkb_geometry", "bbox")]
+    plain = [
+        name
+        for name in table.column_names
+        if name not in ("geometry", "geom", "wkb_geometry", "bbox")
+    ]
     rows: list[dict[str, Any]] = table.select(plain).to_pylist()
     return rows
