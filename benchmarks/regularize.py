@@ -141,12 +141,15 @@ def theirs(outlines: np.ndarray, gsd_m: float) -> Result:
     from buildingregulariser import regularize_geodataframe
 
     metres = shapely.transform(outlines, lambda xy: xy * gsd_m)
-    frame = geopandas.GeoDataFrame(geometry=metres, crs="EPSG:32630")
+    # It numbers its results anew: a column tells what each was made from.
+    frame = geopandas.GeoDataFrame(
+        {"number": np.arange(len(metres))}, geometry=metres, crs="EPSG:32630"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = regularize_geodataframe(frame, num_cores=1)
     pixels = shapely.transform(np.array(result.geometry), lambda xy: xy / gsd_m)
-    return list(zip(outlines[result.index], pixels, strict=True))
+    return list(zip(outlines[result["number"]], pixels, strict=True))
 
 
 def compare(outlines: np.ndarray, truth: list[Polygon | None], gsd_m: float) -> None:

@@ -40,8 +40,9 @@ _ROUNDING = 2.0**16
 _ATTEMPTS = 5
 # The tolerance of the second attempt, as a share of the first.
 _CLOSER = 0.5
-# Shares of the tolerance with which outlines are simplified until they keep to it.
-_SIMPLER = (1.0, 0.5, 0.25)
+# Edges of the squares, in tolerances, whose area a removed triangle may have: a low step along a
+# long wall is a large triangle. Tried in turn until the outline keeps to the tolerance.
+_SIMPLER = (2.0, 1.0, 0.5, 0.25)
 # A corner between two walls that moved by the tolerance each has moved by √2 of it.
 _CORNER_REACH = 2**0.5
 # The area of a building may change by this share at most.

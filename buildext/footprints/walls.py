@@ -41,6 +41,8 @@ _LEAST_TURN = math.radians(12)
 _MOST_TURN = math.radians(176)
 # A free wall closer than this to an axis whose own wall keeps to the tolerance follows that axis.
 _NEAR_AXIS = math.radians(15)
+# Sine of the least turn beside a wall that is moved to an axis.
+_CORNER_SINE = math.sin(math.radians(30))
 # A wall must get ahead by at least this many pixels along its own direction.
 _LEAST_ADVANCE_PX = 0.75
 # Chains are searched together with others of about their size; these are the sizes' limits.
@@ -180,7 +182,7 @@ def find_walls(boundary: Boundary, tasks: Sequence[Task], prices: Prices) -> lis
         for number, options in zip(
             numbers, _possible_walls(boundary, batch, reach, prices), strict=True
         ):
-            found[number] = _cheapest_walls(tasks[number], options)
+            found[number] = _cheapest_walls(tasks[number], options, prices.tolerance_px)
     return found
 
 
@@ -289,19 +291,47 @@ def _free_walls(
     return cost, tilt + np.where(ahead < 0, math.pi, 0.0)
 
 
-def _cheapest_walls(task: Task, options: Sequence[Option]) -> list[Wall]:
+def _cheapest_walls(task: Task, options: Sequence[Option], tolerance_px: float) -> list[Wall]:
     """The walls on the cheapest way from the first corner of a chain to its last."""
-    return [
+    found = cheapest(options, len(task.corners) - 1, closed=task.closed)
+    walls = [
         Wall(
             int(task.corners[begin]),
             int(task.corners[end]),
             heading,
             task.axes[axis] if axis >= 0 else None,
         )
-        for begin, end, heading, _, axis in cheapest(
-            options, len(task.corners) - 1, closed=task.closed
-        )
+        for begin, end, heading, _, axis in found
     ]
+    for number, wall in enumerate(walls):
+        before = walls[number - 1] if number or task.closed else None
+        after = walls[(number + 1) % len(walls)] if number + 1 < len(walls) or task.closed else None
+        if wall.axis is None:
+            walls[number] = _straightened(
+                wall, task.axes, tolerance_px, [near for near in (before, after) if near]
+            )
+    return walls
+
+
+def _straightened(
+    wall: Wall, axes: Sequence[Axis], tolerance_px: float, beside: Sequence[Wall]
+) -> Wall:
+    """A free wall on the nearest axis, if turning it moves no end by more than the tolerance.
+
+    The walls beside it must still meet it at a corner.
+    """
+    for axis in axes:
+        off = (wall.heading - axis.angle + math.pi / 2) % math.pi - math.pi / 2
+        cos, sin = abs(math.cos(wall.heading)), abs(math.sin(wall.heading))
+        half_length = (wall.stop - wall.start) / (cos + sin) / 2
+        heading = wall.heading - off
+        if (
+            abs(off) < _NEAR_AXIS
+            and half_length * math.sin(abs(off)) <= tolerance_px
+            and all(abs(math.sin(heading - near.heading)) > _CORNER_SINE for near in beside)
+        ):
+            return Wall(wall.start, wall.stop, heading, axis)
+    return wall
 
 
 def cheapest(options: Sequence[Option], last: int, *, closed: bool) -> list[Option]:
