@@ -40,9 +40,11 @@ _ROUNDING = 2.0**16
 _ATTEMPTS = 5
 # The tolerance of the second attempt, as a share of the first.
 _CLOSER = 0.5
-# Edges of the squares, in tolerances, whose area a removed triangle may have: a low step along a
-# long wall is a large triangle. Tried in turn until the outline keeps to the tolerance.
-_SIMPLER = (2.0, 1.0, 0.5, 0.25)
+# A triangle may be removed up to the area of a square as wide as the tolerance, and three pixels at
+# least: a step of half a pixel along a long wall is a large triangle.
+_LEAST_SQUARE_PX = 3.0
+# Shares of that width, tried in turn until the outline keeps to the tolerance.
+_SIMPLER = (1.0, 0.5, 0.25)
 # A corner between two walls that moved by the tolerance each has moved by √2 of it.
 _CORNER_REACH = 2**0.5
 # The area of a building may change by this share at most.
@@ -184,7 +186,8 @@ def _simplified(batch: _Batch, tolerance_px: float) -> _Shaped:
     kept = np.ones(len(shaped), dtype=bool)
     for share in _SIMPLER:
         part = batch.taken(kept)
-        simple = shapely.coverage_simplify(smooth[kept], share * tolerance_px)
+        square_px = share * max(tolerance_px, _LEAST_SQUARE_PX)
+        simple = shapely.coverage_simplify(smooth[kept], square_px)
         simple = part.stacked(simple, sign=-1)
         wrong = _whole_groups(part, wrong_members(part, simple, tolerance_px))
         done = np.flatnonzero(kept)[~wrong]
