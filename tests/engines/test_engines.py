@@ -131,7 +131,7 @@ def test_info_says_what_ran(engine: Engine) -> None:
     ids=str,
 )
 def test_what_an_engine_cannot_do_is_a_usage_error(model: Model, wish: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match="^got "):
+    with pytest.raises(UsageError, match=r"^got "):
         make_engine(model, tile_px=TILE_PX, **wish)  # type: ignore[arg-type]
 
 
