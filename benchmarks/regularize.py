@@ -221,7 +221,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def corner_angles(polygon: Polygon) -> np.ndarray:
     """Degrees by which the outline turns at each corner, 0 to 180."""
     angles = []
-    for ring in (polygon.exterior, *polygon.interiors):
+    for ring in shapely.get_rings(polygon).tolist():
         edges = np.diff(shapely.get_coordinates(ring), axis=0)
         heading = np.degrees(np.arctan2(edges[:, 1], edges[:, 0]))
         angles.append(np.abs((heading - np.roll(heading, 1) + 180) % 360 - 180))
