@@ -220,7 +220,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def corner_angles(polygon: Polygon) -> np.ndarray:
     """Degrees by which the outline turns at each corner, 0 to 180."""
-    angles = []
+    angles = [np.empty(0)]  # the other program may leave nothing of an outline
     for ring in shapely.get_rings(polygon).tolist():
         edges = np.diff(shapely.get_coordinates(ring), axis=0)
         heading = np.degrees(np.arctan2(edges[:, 1], edges[:, 0]))
