@@ -68,9 +68,9 @@ class Draft:
 
     Attributes:
         topology: the buildings.
-        boundary: the cracks of the arcs; rings start at a corner.
+        boundary: the cracks of the arcs, and maybe of others; rings start at a corner.
         ends_xy: float64 `(arcs, 2, 2)`, first and last point of each arc.
-        tasks: where walls may begin and which axes they may follow.
+        tasks: where walls may begin, which axes they may follow, and the chain in the boundary.
         outline: the cracks that a simplified outline needs.
         walls: the walls found; none for an arc that cannot or shall not be regularised.
         circles: the rings `(N, 2)` of arcs that are round, by number of the arc.
@@ -88,6 +88,19 @@ class Draft:
         """Whether an arc is made of walls or is a circle."""
         return bool(self.walls[arc]) or arc in self.circles
 
+    def taken(self, buildings: NDArray[np.bool_]) -> Draft:
+        """The draft of some buildings, none of which touches one left out."""
+        topology, arcs = self.topology.taken(buildings)
+        return Draft(
+            topology,
+            self.boundary,
+            self.ends_xy[arcs],
+            [self.tasks[arc] for arc in arcs],
+            [self.outline[arc] for arc in arcs],
+            [self.walls[arc] for arc in arcs],
+            {n: self.circles[arc] for n, arc in enumerate(arcs) if arc in self.circles},
+        )
+
     def without(self, arcs: set[int]) -> Draft:
         """The draft with some arcs left as they are."""
         return replace(
@@ -98,7 +111,8 @@ class Draft:
 
     def points(self, arc: int, cracks: IntArray) -> FloatArray:
         """Points of an arc `(K, 2)`: the middles of cracks, but the very ends of an open arc."""
-        first, stop = self.boundary.first[arc], self.boundary.first[arc + 1]
+        chain = self.tasks[arc].chain
+        first, stop = self.boundary.first[chain], self.boundary.first[chain + 1]
         where = first + cracks
         if self.tasks[arc].closed:
             where = np.where(where == stop, first, where)
@@ -117,7 +131,7 @@ class Draft:
         walls = list(self.walls)
         searched = []
         for arc in arcs:
-            length = int(self.boundary.first[arc + 1] - self.boundary.first[arc])
+            length = int(self.tasks[arc].corners[-1])
             if not self.tasks[arc].closed and length <= _LINK * tolerance_px:
                 x, y = (self.ends_xy[arc, 1] - self.ends_xy[arc, 0]).tolist()
                 walls[arc] = [Wall(0, length, math.atan2(y, x), None)]
@@ -287,7 +301,8 @@ def fit_lines(draft: Draft, tolerance_px: float) -> list[list[Line]]:
     if not walls:
         return [[] for _ in draft.walls]
     counts = [len(arc) for arc in draft.walls]
-    base = np.repeat(draft.boundary.first[:-1], counts)
+    first = draft.boundary.first[[task.chain for task in draft.tasks]]
+    base = np.repeat(first, counts)
     start = np.array([wall.start for wall in walls])
     stop = np.array([wall.stop for wall in walls])
     heading = np.array([wall.heading for wall in walls])

@@ -16,8 +16,10 @@ all work is done in coordinates relative to the group's own corner, and the resu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Literal
 
 import numpy as np
@@ -105,8 +107,8 @@ def shape_groups(
         return [[ShapedBuilding(raw.polygon, raw, "kept") for raw in group] for group in groups]
     if not any(groups):
         return [[] for _ in groups]
-    batch = _Batch.of(groups)
     tolerance_px = options.tolerance_px(gsd_m)
+    batch = _Batch.of(groups, tolerance_px)
     if options.mode == "simplify":
         shaped, statuses = _simplified(batch, tolerance_px)
     else:
@@ -140,7 +142,7 @@ class _Batch:
     shelf: NDArray[np.int64]
 
     @classmethod
-    def of(cls, groups: Sequence[RawGroup]) -> _Batch:
+    def of(cls, groups: Sequence[RawGroup], tolerance_px: float) -> _Batch:
         polygons = np.array([raw.polygon for group in groups for raw in group], dtype=object)
         group = np.repeat(np.arange(len(groups)), [len(members) for members in groups])
         place = np.concatenate([np.arange(len(members)) for members in groups])
@@ -151,7 +153,9 @@ class _Batch:
         number = np.cumsum(np.diff(group, prepend=-1) > 0) - 1
         origin_xy = np.minimum.reduceat(bounds[:, :2], first, axis=0)
         height = np.maximum.reduceat(bounds[:, 3], first) - origin_xy[:, 1]
-        shelf = (np.cumsum(height + 2) - height - 2).astype(np.int64)
+        # What has moved no further than it may stays on its own shelf.
+        height += math.ceil(2 * _CORNER_REACH * tolerance_px) + 2
+        shelf = (np.cumsum(height) - height).astype(np.int64)
         origin_xy = origin_xy[number]
         shift = np.repeat(origin_xy, shapely.get_num_coordinates(polygons), axis=0)
         local = shapely.transform(polygons, lambda xy: xy - shift)
@@ -199,51 +203,50 @@ def _simplified(batch: _Batch, tolerance_px: float) -> _Shaped:
 
 
 def _regularised(batch: _Batch, mode: RegularMode, tolerance_px: float) -> _Shaped:
-    """Regularised outlines; groups in which one went wrong are mended, each alone."""
-    draft = prepare(cut_into_arcs(batch.polygons.tolist(), batch.shelf), mode, tolerance_px)
-    shaped = _outlines(draft, tolerance_px)
-    statuses = _statuses(draft)
-    wrong = wrong_members(batch, shaped, tolerance_px)
-    for group in np.unique(batch.group[wrong]).tolist():
-        members = batch.group == group
-        _replace(shaped, statuses, members, _mended(batch.taken(members), mode, tolerance_px))
-    return shaped, statuses
+    """Regularised outlines; groups in which one went wrong are mended.
 
-
-def _mended(batch: _Batch, mode: RegularMode, tolerance_px: float) -> _Shaped:
-    """One group, with the walls that go wrong drawn closer to the pixels, then left out."""
+    The walls of what went wrong are drawn closer to the pixels, then left out.
+    """
     draft = prepare(cut_into_arcs(batch.polygons.tolist(), batch.shelf), mode, tolerance_px)
-    tried = np.zeros(len(batch.polygons), dtype=np.int64)
+    count = len(batch.polygons)
+    shaped = np.empty(count, dtype=object)
+    statuses: list[RegStatus] = ["kept"] * count
+    left = np.arange(count)
+    tried = np.zeros(count, dtype=np.int64)
     for _ in range(_ATTEMPTS):
-        shaped = _outlines(draft, tolerance_px)
-        wrong = wrong_members(batch, shaped, tolerance_px)
-        if not wrong.any():
-            break
-        tried[wrong] += 1
+        outlines = _outlines(draft, tolerance_px)
+        wrong = wrong_members(batch, outlines, tolerance_px)
+        failing = _whole_groups(batch, wrong)
+        _settle(shaped, statuses, left[~failing], outlines[~failing], _statuses(draft, ~failing))
+        left, wrong = left[failing], wrong[failing]
+        if not len(left):
+            return shaped, statuses
+        batch, draft = batch.taken(failing), draft.taken(failing)
+        tried[left[wrong]] += 1
         closer, without = [], set()
         for number, arc in enumerate(draft.topology.arcs):
-            if any(wrong[owner] for owner in arc.owners):
-                if max(tried[owner] for owner in arc.owners) == 1:
+            owners = list(arc.owners)
+            if wrong[owners].any():
+                if tried[left[owners]].max() == 1:
                     closer.append(number)
                 else:
                     without.add(number)
         draft = draft.without({*closer, *without})
         draft = draft.divided(closer, mode, _CLOSER * tolerance_px)
-    statuses = _statuses(draft)
-    wrong = _whole_groups(batch, wrong)
-    if wrong.any():
-        _replace(shaped, statuses, wrong, _simplified(batch.taken(wrong), tolerance_px))
+    _settle(shaped, statuses, left, *_simplified(batch, tolerance_px))
     return shaped, statuses
 
 
-def _replace(
+def _settle(
     shaped: NDArray[np.object_],
     statuses: list[RegStatus],
-    members: NDArray[np.bool_],
-    by: _Shaped,
+    members: NDArray[np.int64],
+    outlines: NDArray[np.object_],
+    how: Sequence[RegStatus],
 ) -> None:
-    shaped[members] = by[0]
-    for member, status in zip(np.flatnonzero(members).tolist(), by[1], strict=True):
+    """Put the final outlines of some buildings into the result; in place."""
+    shaped[members] = outlines
+    for member, status in zip(members.tolist(), how, strict=True):
         statuses[member] = status
 
 
@@ -253,13 +256,13 @@ def _outlines(draft: Draft, tolerance_px: float) -> NDArray[np.object_]:
     return np.array(draft.topology.outlines(rounded))
 
 
-def _statuses(draft: Draft) -> list[RegStatus]:
+def _statuses(draft: Draft, chosen: NDArray[np.bool_]) -> list[RegStatus]:
     """A building is regularised where all its boundary is made of walls."""
     return [
         "regularised"
         if all(draft.regular(arc) for ring in rings for arc, _ in ring)
         else "simplified"
-        for rings in draft.topology.rings
+        for rings in compress(draft.topology.rings, chosen.tolist())
     ]
 
 
@@ -279,7 +282,8 @@ def wrong_members(
     wrong[far] = _moved_too_far(batch.polygons[far], shaped[far], tolerance_px)
     area = shapely.area(before)
     wrong[fine] |= np.abs(shapely.area(after) - area) > _LARGEST_CHANGE * area
-    together = np.bincount(batch.group)[batch.group] > 1
+    # An outline that went astray may lie across the shelves of other groups.
+    together = ~wrong & (np.bincount(batch.group)[batch.group] > 1)
     if together.any():
         stacked = batch.taken(together).stacked(shaped[together])
         wrong[together] |= ~shapely.is_empty(shapely.coverage_invalid_edges(stacked))

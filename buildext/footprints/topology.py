@@ -69,6 +69,31 @@ class Topology:
     nodes_xy: FloatArray
     rings: list[list[list[tuple[int, bool]]]]
 
+    def taken(self, chosen: NDArray[np.bool_]) -> tuple[Topology, list[int]]:
+        """The topology of some buildings, none of which touches one left out.
+
+        Returns:
+            The topology and the former numbers of its arcs.
+        """
+        building = np.cumsum(chosen) - 1
+        kept = [number for number, arc in enumerate(self.arcs) if chosen[arc.owners[0]]]
+        nodes = sorted({node for number in kept for node in self.arcs[number].nodes or ()})
+        node_at = {node: number for number, node in enumerate(nodes)}
+        arc_at = {arc: number for number, arc in enumerate(kept)}
+        arcs = [
+            Arc(
+                arc.points_xy,
+                tuple(int(building[owner]) for owner in arc.owners),
+                None if arc.nodes is None else (node_at[arc.nodes[0]], node_at[arc.nodes[1]]),
+            )
+            for arc in (self.arcs[number] for number in kept)
+        ]
+        rings = [
+            [[(arc_at[arc], forward) for arc, forward in ring] for ring in self.rings[number]]
+            for number in np.flatnonzero(chosen).tolist()
+        ]
+        return Topology(arcs, self.nodes_xy[nodes].reshape(-1, 2), rings), kept
+
     def outlines(self, lines_xy: Sequence[FloatArray]) -> list[Polygon]:
         """The polygons of all buildings, from the reshaped line `(N, 2)` of each arc."""
         rings = [ring_xy(ring, lines_xy) for rings in self.rings for ring in rings]

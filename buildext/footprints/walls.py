@@ -22,23 +22,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from buildext.footprints.boundary import Boundary, fit_offsets, scatter
+from buildext.footprints.cheapest import Options, cheapest
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 # A wall may span at most this many candidate corners: keeps the search linear in the chain.
 _REACH = 48
-# Two consecutive walls must turn by at least this much, or where they meet is ill defined, and may
-# not quite double back.
-_LEAST_TURN = math.radians(12)
-_MOST_TURN = math.radians(176)
 # A free wall closer than this to an axis whose own wall keeps to the tolerance follows that axis.
 _NEAR_AXIS = math.radians(15)
 # Sine of the least turn beside a wall that is moved to an axis.
@@ -116,10 +112,6 @@ class Task:
     closed: bool
 
 
-Option = tuple[int, int, float, float, int]
-"""A possible wall: first and last corner, heading, cost, number of its axis or -1."""
-
-
 def candidate_corners(
     boundary: Boundary, ends_xy: FloatArray, closed: NDArray[np.bool_], tolerance_px: float
 ) -> list[IntArray]:
@@ -179,16 +171,46 @@ def find_walls(boundary: Boundary, tasks: Sequence[Task], prices: Prices) -> lis
         batches.setdefault((size, len(task.axes)), []).append(number)
     for (reach, _), numbers in batches.items():
         batch = [tasks[number] for number in numbers]
-        for number, options in zip(
-            numbers, _possible_walls(boundary, batch, reach, prices), strict=True
-        ):
-            found[number] = _cheapest_walls(tasks[number], options, prices.tolerance_px)
+        options = _possible_walls(boundary, batch, reach, prices)
+        last = np.array([len(task.corners) - 1 for task in batch])
+        closed = np.array([task.closed for task in batch])
+        ways = cheapest(options, last, closed)
+        walls = _walls_of(options.taken(np.concatenate(ways)), batch)
+        for number, task, a, b in zip(numbers, batch, *_stretches(ways), strict=True):
+            found[number] = walls[a:b]
+            _straighten(found[number], task, prices.tolerance_px)
     return found
+
+
+def _walls_of(chosen: Options, tasks: Sequence[Task]) -> list[Wall]:
+    """Options as walls, in cracks of their chains."""
+    return [
+        Wall(
+            int(tasks[chain].corners[begin]),
+            int(tasks[chain].corners[end]),
+            heading,
+            tasks[chain].axes[axis] if axis >= 0 else None,
+        )
+        for chain, begin, end, heading, axis in zip(
+            chosen.chain.tolist(),
+            chosen.begin.tolist(),
+            chosen.end.tolist(),
+            chosen.heading.tolist(),
+            chosen.axis.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _stretches(parts: Sequence[IntArray]) -> tuple[list[int], list[int]]:
+    """Where each part begins and stops when all are laid end to end."""
+    stops = np.cumsum([len(part) for part in parts])
+    return [0, *stops[:-1].tolist()], stops.tolist()
 
 
 def _possible_walls(
     boundary: Boundary, tasks: Sequence[Task], reach: int, prices: Prices
-) -> list[list[Option]]:
+) -> Options:
     """For each chain every wall that keeps to the tolerance, ordered by its first corner."""
     tolerance_px = prices.tolerance_px
     counts = np.array([len(task.corners) - 1 for task in tasks])
@@ -262,18 +284,7 @@ def _possible_walls(
     ends = stop[rows, np.concatenate([column, free_column])] + 1 - row_start[owner]
     axes = np.concatenate([axis, np.full(len(free_row), -1)])
     order = np.lexsort((axes, ends, rows))
-    listed = list(
-        zip(
-            (rows - row_start[owner])[order].tolist(),
-            ends[order].tolist(),
-            headings[order].tolist(),
-            costs[order].tolist(),
-            axes[order].tolist(),
-            strict=True,
-        )
-    )
-    cuts = np.searchsorted(owner[order], np.arange(len(tasks) + 1)).tolist()
-    return [listed[a:b] for a, b in pairwise(cuts)]
+    return Options(owner, rows - row_start[owner], ends, headings, costs, axes).taken(order)
 
 
 def _free_walls(
@@ -291,26 +302,16 @@ def _free_walls(
     return cost, tilt + np.where(ahead < 0, math.pi, 0.0)
 
 
-def _cheapest_walls(task: Task, options: Sequence[Option], tolerance_px: float) -> list[Wall]:
-    """The walls on the cheapest way from the first corner of a chain to its last."""
-    found = cheapest(options, len(task.corners) - 1, closed=task.closed)
-    walls = [
-        Wall(
-            int(task.corners[begin]),
-            int(task.corners[end]),
-            heading,
-            task.axes[axis] if axis >= 0 else None,
-        )
-        for begin, end, heading, _, axis in found
-    ]
+def _straighten(walls: list[Wall], task: Task, tolerance_px: float) -> None:
+    """Turn free walls to an axis where that is nearly so; in place."""
     for number, wall in enumerate(walls):
-        before = walls[number - 1] if number or task.closed else None
-        after = walls[(number + 1) % len(walls)] if number + 1 < len(walls) or task.closed else None
         if wall.axis is None:
+            before = walls[number - 1] if number or task.closed else None
+            onward = number + 1 < len(walls) or task.closed
+            after = walls[(number + 1) % len(walls)] if onward else None
             walls[number] = _straightened(
                 wall, task.axes, tolerance_px, [near for near in (before, after) if near]
             )
-    return walls
 
 
 def _straightened(
@@ -332,55 +333,3 @@ def _straightened(
         ):
             return Wall(wall.start, wall.stop, heading, axis)
     return wall
-
-
-def cheapest(options: Sequence[Option], last: int, *, closed: bool) -> list[Option]:
-    """The cheapest sequence of walls from corner 0 to corner `last`; empty where there is none.
-
-    Dynamic programming: a state is a corner with the heading of the wall that arrives there and, in
-    a ring, the heading of the very first wall, which the last one must meet at a corner too.
-
-    Args:
-        options: possible walls, ordered by their first corner.
-        last: the last corner.
-        closed: whether the chain is a ring.
-    """
-    states: list[dict[tuple[float, float], tuple[float, tuple[float, float], Option]]] = [
-        {} for _ in range(last + 1)
-    ]
-    round_turn = 2 * math.pi
-    for option in options:
-        begin, end, heading, cost, _ = option
-        target = states[end]
-        if begin == 0:
-            key = (heading, heading if closed else 0.0)
-            known = target.get(key)
-            if known is None or cost < known[0]:
-                target[key] = (cost, key, option)
-            continue
-        for previous, state in states[begin].items():
-            turn = (heading - previous[0]) % round_turn
-            if turn > math.pi:
-                turn = round_turn - turn
-            if _LEAST_TURN <= turn <= _MOST_TURN:
-                total = state[0] + cost
-                key = (heading, previous[1])
-                known = target.get(key)
-                if known is None or total < known[0]:
-                    target[key] = (total, previous, option)
-    best: tuple[float, float] | None = None
-    for key, state in states[last].items():
-        turn = abs((key[1] - key[0] + math.pi) % round_turn - math.pi)
-        if closed and not _LEAST_TURN <= turn <= _MOST_TURN:
-            continue
-        if best is None or state[0] < states[last][best][0]:
-            best = key
-    if best is None:
-        return []
-    walls: list[Option] = []
-    place, key = last, best
-    while place:
-        _, previous, option = states[place][key]
-        walls.append(option)
-        place, key = option[0], previous
-    return walls[::-1]
