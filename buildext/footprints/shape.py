@@ -300,9 +300,14 @@ def _moved_too_far(
     outlines is narrow everywhere.
     """
     between = shapely.symmetric_difference(before, after)
-    wide = ~shapely.is_empty(shapely.buffer(between, -tolerance_px / 2, quad_segs=2))
+    parts, part_of = shapely.get_parts(between, return_index=True)
+    # Nothing smaller than an octagon of the width that counts can be wide.
+    radius_px = tolerance_px / 2
+    large = shapely.area(parts) > 2.8 * radius_px**2
+    wide = ~shapely.is_empty(shapely.buffer(parts[large], -radius_px, quad_segs=2))
     corners, owner = shapely.get_coordinates(after, return_index=True)
     away = shapely.distance(shapely.points(corners), shapely.boundary(before)[owner])
-    stray = np.bincount(owner, away > _CORNER_REACH * tolerance_px, len(after)) > 0
-    too_far: NDArray[np.bool_] = wide | stray
+    too_far = np.zeros(len(after), dtype=bool)
+    too_far[part_of[large][wide]] = True
+    too_far[owner[away > _CORNER_REACH * tolerance_px]] = True
     return too_far

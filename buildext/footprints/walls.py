@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -33,16 +34,15 @@ from buildext.footprints.cheapest import Options, cheapest
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-# A wall may span at most this many candidate corners: keeps the search linear in the chain.
-_REACH = 48
+# A wall may span at most the last of these numbers of candidate corners, which keeps the search
+# linear in the chain. From one number to the next it goes on where a wall can still be straight.
+_COLUMNS = (0, 3, 6, 10, 16, 24, 34, 48)
 # A free wall closer than this to an axis whose own wall keeps to the tolerance follows that axis.
 _NEAR_AXIS = math.radians(15)
 # Sine of the least turn beside a wall that is moved to an axis.
 _CORNER_SINE = math.sin(math.radians(30))
 # A wall must get ahead by at least this many pixels along its own direction.
 _LEAST_ADVANCE_PX = 0.75
-# Chains are searched together with others of about their size; these are the sizes' limits.
-_SIZES = (6, 10, 16, 24, _REACH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,12 @@ def start_at_corner(points_xy: FloatArray) -> FloatArray:
 def find_walls(boundary: Boundary, tasks: Sequence[Task], prices: Prices) -> list[list[Wall]]:
     """The cheapest division of each chain into walls; empty where there is none."""
     found: list[list[Wall]] = [[] for _ in tasks]
-    batches: dict[tuple[int, int], list[int]] = {}
+    batches: dict[int, list[int]] = {}
     for number, task in enumerate(tasks):
-        corners = len(task.corners) - 1
-        size = next((size for size in _SIZES if corners <= size), _REACH)
-        batches.setdefault((size, len(task.axes)), []).append(number)
-    for (reach, _), numbers in batches.items():
+        batches.setdefault(len(task.axes), []).append(number)
+    for numbers in batches.values():
         batch = [tasks[number] for number in numbers]
-        options = _possible_walls(boundary, batch, reach, prices)
+        options = _possible_walls(boundary, batch, prices)
         last = np.array([len(task.corners) - 1 for task in batch])
         closed = np.array([task.closed for task in batch])
         ways = cheapest(options, last, closed)
@@ -208,98 +206,172 @@ def _stretches(parts: Sequence[IntArray]) -> tuple[list[int], list[int]]:
     return [0, *stops[:-1].tolist()], stops.tolist()
 
 
-def _possible_walls(
-    boundary: Boundary, tasks: Sequence[Task], reach: int, prices: Prices
-) -> Options:
-    """For each chain every wall that keeps to the tolerance, ordered by its first corner."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The places where a wall may begin: all corners of some chains but the last of each.
+
+    Attributes:
+        chain: int64 `(K,)`, the task that each belongs to.
+        begin: int64 `(K,)`, its crack.
+        end: int64 `(K,)`, the crack at the next corner.
+        stop: int64 `(K,)`, the row after the last of its task.
+        angles: float64 `(K, A)`, the axes of its task, in radians.
+        price: float64 `(K, A)`, what a wall along them costs, in px³.
+        high: float64 `(K, A)`, furthest offset across each axis on the way to the next corner.
+        low: float64 `(K, A)`, the least.
+        begin_xy: float64 `(K, 2)`, middle of the crack where a wall from here begins.
+        end_xy: float64 `(K, 2)`, the same where one ends that goes as far as the next corner.
+    """
+
+    chain: IntArray
+    begin: IntArray
+    end: IntArray
+    stop: IntArray
+    angles: FloatArray
+    price: FloatArray
+    high: FloatArray
+    low: FloatArray
+    begin_xy: FloatArray
+    end_xy: FloatArray
+
+    @classmethod
+    def of(cls, boundary: Boundary, tasks: Sequence[Task], prices: Prices) -> _Rows:
+        """The rows of all tasks, one after the other."""
+        counts = np.array([len(task.corners) - 1 for task in tasks])
+        chain = np.repeat(np.arange(len(tasks)), counts)
+        where = np.array([task.chain for task in tasks])
+        offset = boundary.first[where][chain]
+        begin = np.concatenate([task.corners[:-1] for task in tasks]) + offset
+        end = np.concatenate([task.corners[1:] for task in tasks]) + offset
+        angles = np.array([[axis.angle for axis in task.axes] for task in tasks])[chain]
+        price = np.array([[axis.price for axis in task.axes] for task in tasks])[chain]
+        lengths = end - begin
+        first = np.cumsum(lengths) - lengths
+        row = np.repeat(np.arange(len(chain)), lengths)
+        middles = boundary.middles_xy[np.arange(len(row)) + (begin - first)[row]]
+        across = middles[:, 1:] * np.cos(angles)[row] - middles[:, :1] * np.sin(angles)[row]
+        # A wall ends where the next begins; the last one at the last crack of its chain.
+        after = np.minimum(end, boundary.first[1:][where][chain] - 1)
+        return cls(
+            chain,
+            begin,
+            end,
+            np.cumsum(counts)[chain],
+            angles,
+            prices.wall * price,
+            np.maximum.reduceat(across, first, axis=0),
+            np.minimum.reduceat(across, first, axis=0),
+            boundary.middles_xy[begin],
+            boundary.middles_xy[after],
+        )
+
+
+def _possible_walls(boundary: Boundary, tasks: Sequence[Task], prices: Prices) -> Options:
+    """For each chain every wall that keeps to the tolerance, ordered by its first corner.
+
+    Walls are looked for some corners further at a time: where the boundary has become too wide for
+    any direction, no longer wall begins.
+    """
+    rows = _Rows.of(boundary, tasks, prices)
+    alive = np.arange(len(rows.chain))
+    high, low = np.full(rows.high.shape, -np.inf), np.full(rows.low.shape, np.inf)
+    found = []
+    for columns in pairwise(_COLUMNS):
+        ends = alive[:, None] + np.arange(*columns)
+        inside = ends < rows.stop[alive][:, None]
+        ends = np.minimum(ends, rows.stop[alive][:, None] - 1)
+        highs = np.maximum(np.maximum.accumulate(rows.high[ends], axis=1), high[:, None])
+        lows = np.minimum(np.minimum.accumulate(rows.low[ends], axis=1), low[:, None])
+        row = np.broadcast_to(alive[:, None], ends.shape)[inside]
+        found.append(
+            _fitting(boundary, rows, row, ends[inside], highs[inside], lows[inside], prices)
+        )
+        high, low = highs[:, -1], lows[:, -1]
+        narrow = (high - low <= 2 * prices.tolerance_px).any(axis=1)
+        sums = boundary.sums(rows.begin[alive], rows.end[ends[:, -1]])
+        goes_on = inside[:, -1] & (narrow | (_thickness(sums)[0] <= prices.tolerance_px**2))
+        alive, high, low = alive[goes_on], high[goes_on], low[goes_on]
+    begin, end, heading, cost, axis = (
+        np.concatenate(values) for values in zip(*found, strict=True)
+    )
+    order = np.lexsort((axis, end, begin))
+    chain = rows.chain[begin]
+    start = np.searchsorted(rows.chain, chain)
+    return Options(chain, begin - start, end + 1 - start, heading, cost, axis).taken(order)
+
+
+def _fitting(
+    boundary: Boundary,
+    rows: _Rows,
+    begin: IntArray,
+    end: IntArray,
+    high: FloatArray,
+    low: FloatArray,
+    prices: Prices,
+) -> tuple[IntArray, IntArray, FloatArray, FloatArray, IntArray]:
+    """Which walls are possible between the given corners.
+
+    Args:
+        boundary: the chains.
+        rows: where walls may begin.
+        begin: int64 `(N,)`, the row where a wall begins.
+        end: int64 `(N,)`, the last row that it passes.
+        high: float64 `(N, A)`, furthest offset of the boundary between, across each axis.
+        low: float64 `(N, A)`, the least.
+        prices: what walls cost.
+
+    Returns:
+        First and last row, heading, cost and axis of each wall; -1 is the axis of a free one.
+    """
     tolerance_px = prices.tolerance_px
-    counts = np.array([len(task.corners) - 1 for task in tasks])
-    task_of = np.repeat(np.arange(len(tasks)), counts)
-    # Rows are corners that a wall may begin at; columns are how many corners further it ends.
-    row_stop = np.cumsum(counts)
-    row_start = row_stop - counts
-    offset = np.array([boundary.first[task.chain] for task in tasks])
-    begin_crack = np.concatenate([task.corners[:-1] for task in tasks]) + offset[task_of]
-    end_crack = np.concatenate([task.corners[1:] for task in tasks]) + offset[task_of]
-    row = np.arange(len(task_of))[:, None]
-    stop = row + np.arange(reach)[None, :]
-    inside = stop < row_stop[task_of][:, None]
-    stop = np.minimum(stop, row_stop[task_of][:, None] - 1)
-
-    angles = np.array([[axis.angle for axis in task.axes] for task in tasks])[task_of]  # (K, A)
-    cos, sin = np.cos(angles), np.sin(angles)
-    sums = boundary.running[end_crack][stop] - boundary.running[begin_crack][:, None]
-    _, mean, error = fit_offsets(sums[:, :, None], cos[:, None], sin[:, None])  # (K, R, A)
-
-    # The extremes between neighbouring corners, then over more and more of them.
-    crack_row = np.repeat(row[:, 0], end_crack - begin_crack)
-    cracks = np.arange(len(crack_row)) + np.repeat(
-        begin_crack - np.cumsum(end_crack - begin_crack) + (end_crack - begin_crack),
-        end_crack - begin_crack,
-    )
-    middles = boundary.middles_xy[cracks]
-    across = middles[:, 1:] * cos[crack_row] - middles[:, :1] * sin[crack_row]
-    first = np.cumsum(end_crack - begin_crack) - (end_crack - begin_crack)
-    high = np.maximum.accumulate(np.maximum.reduceat(across, first, axis=0)[stop], axis=1)
-    low = np.minimum.accumulate(np.minimum.reduceat(across, first, axis=0)[stop], axis=1)
-
-    place = boundary.middles_xy[begin_crack]
-    # A wall ends where the next begins; the last one at the last crack of its chain.
-    after = np.minimum(end_crack, boundary.first[1:][[task.chain for task in tasks]][task_of] - 1)
-    chord = boundary.middles_xy[after][stop] - place[:, None]
-    advance = chord[..., :1] * cos[:, None] + chord[..., 1:] * sin[:, None]
+    angles = rows.angles[begin]
+    cos, sin = np.cos(rows.angles)[begin], np.sin(rows.angles)[begin]
+    sums = boundary.sums(rows.begin[begin], rows.end[end])
+    _, mean, error = fit_offsets(sums[:, None], cos, sin)
+    chord = rows.end_xy[end] - rows.begin_xy[begin]
+    advance = chord[:, :1] * cos + chord[:, 1:] * sin
+    # A shorter diagonal is but a corner that the pixels cut off.
+    diagonal = rows.price[begin] > prices.wall
     fits = (
-        inside[..., None]
-        & (high - mean <= tolerance_px)
+        (high - mean <= tolerance_px)
         & (mean - low <= tolerance_px)
-        & (np.abs(advance) >= _LEAST_ADVANCE_PX)
+        & (np.abs(advance) >= np.where(diagonal, 2 * tolerance_px, _LEAST_ADVANCE_PX))
     )
-    axis_price = np.array([[axis.price for axis in task.axes] for task in tasks])[task_of]
-    cost = error + prices.wall * axis_price[:, None]
-    free_cost, heading = _free_walls(sums, chord, prices)
-    fits_any = fits.any(axis=2)
-    nearest = np.abs(
-        (heading[..., None] - angles[:, None] + math.pi / 2) % math.pi - math.pi / 2
-    ).min(axis=2)
-    length = np.hypot(chord[..., 0], chord[..., 1])
-    free = (
-        inside
-        & ((length >= 2 * tolerance_px) | (stop == row))
-        & (free_cost < np.where(fits, cost, np.inf).min(axis=2))
-        & ~(fits_any & (nearest < _NEAR_AXIS))
-    )
+    cost = error + rows.price[begin]
+    pair, axis = np.nonzero(fits)
 
-    row_index, column, axis = np.nonzero(fits)
-    free_row, free_column = np.nonzero(free)
-    rows = np.concatenate([row_index, free_row])
-    owner = task_of[rows]
-    headings = np.concatenate(
-        [
-            angles[row_index, axis] + np.where(advance[fits] > 0, 0.0, math.pi),
-            heading[free],
-        ]
+    # A free wall must be cheaper than one along an axis; its own price is the least it costs.
+    best = np.where(fits, cost, np.inf).min(axis=1)
+    length = np.hypot(chord[:, 0], chord[:, 1])
+    free = np.flatnonzero(
+        (best > prices.free)
+        & (length >= _LEAST_ADVANCE_PX)
+        & ((length >= 2 * tolerance_px) | (end == begin))
     )
+    thickness, tilt = _thickness(sums[free])
+    free_cost = thickness * length[free] + prices.free
+    good = (thickness <= (tolerance_px / 2.5) ** 2) & (free_cost < best[free])
+    free, free_cost, tilt = free[good], free_cost[good], tilt[good]
+    ahead = np.cos(tilt) * chord[free, 0] + np.sin(tilt) * chord[free, 1]
+    tilt = tilt + np.where(ahead < 0, math.pi, 0.0)
+    off = np.abs((tilt[:, None] - angles[free] + math.pi / 2) % math.pi - math.pi / 2).min(axis=1)
+    good = ~(np.isfinite(best[free]) & (off < _NEAR_AXIS))
+    free, free_cost, tilt = free[good], free_cost[good], tilt[good]
+
+    every = np.concatenate([pair, free])
+    onward = angles[pair, axis] + np.where(advance[pair, axis] > 0, 0.0, math.pi)
     # The last bits of a cosine depend on its place in an array; ties must not depend on them.
-    costs = np.round(np.concatenate([cost[fits], free_cost[free]]), 6)
-    ends = stop[rows, np.concatenate([column, free_column])] + 1 - row_start[owner]
-    axes = np.concatenate([axis, np.full(len(free_row), -1)])
-    order = np.lexsort((axes, ends, rows))
-    return Options(owner, rows - row_start[owner], ends, headings, costs, axes).taken(order)
+    costs = np.round(np.concatenate([cost[pair, axis], free_cost]), 6)
+    axes = np.concatenate([axis, np.full(len(free), -1)])
+    return begin[every], end[every], np.concatenate([onward, tilt]), costs, axes
 
 
-def _free_walls(
-    sums: FloatArray, chord: FloatArray, prices: Prices
-) -> tuple[FloatArray, FloatArray]:
-    """Cost and heading of the best line through each stretch; infinite cost where it fits badly."""
+def _thickness(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean square distance from the best line through each stretch, and the angle of that line."""
     n, xx, xy, yy = scatter(sums)
     # The smaller eigenvalue of the scatter is the summed square of the distances from the line.
-    thin = np.maximum((xx + yy) / 2 - np.hypot((xx - yy) / 2, xy), 0) / n
-    tilt = 0.5 * np.arctan2(2 * xy, xx - yy)
-    ahead = np.cos(tilt) * chord[..., 0] + np.sin(tilt) * chord[..., 1]
-    length = np.hypot(chord[..., 0], chord[..., 1])
-    fits = (thin <= (prices.tolerance_px / 2.5) ** 2) & (length >= _LEAST_ADVANCE_PX)
-    cost = np.where(fits, thin * length + prices.free, np.inf)
-    return cost, tilt + np.where(ahead < 0, math.pi, 0.0)
+    square = np.maximum((xx + yy) / 2 - np.hypot((xx - yy) / 2, xy), 0)
+    return square / n, 0.5 * np.arctan2(2 * xy, xx - yy)
 
 
 def _straighten(walls: list[Wall], task: Task, tolerance_px: float) -> None:
