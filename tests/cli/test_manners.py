@@ -109,7 +109,7 @@ def test_dry_run_says_everything_and_writes_nothing(
     call: Call, out: Path, small_scene: Path
 ) -> None:
     outputs = ["-o", out / "a.gpkg", "--probability", out / "p.tif", "--review", out / "r.gpkg"]
-    outcome = call("extract", small_scene, *outputs, "--dry-run")
+    outcome = call("extract", small_scene, *outputs, "--gsd", "0.1", "--dry-run")
     assert outcome.code == 0
     text = " ".join(outcome.stderr.split())
     # 320 px of 0.0746 m are 239 and 238 px of 0.1 m: the Earth is flattened.

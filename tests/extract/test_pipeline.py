@@ -28,7 +28,8 @@ from buildext.extract.pipeline import Job, open_job, run
 from buildext.footprints.shape import ShapeOptions
 from tests import real
 
-BASE = ExtractOptions(tile_px=256, overlap_px=32)
+# At 0.1 m the scene has three to four tiles a side, whatever range the model was trained on.
+BASE = ExtractOptions(tile_px=256, overlap_px=32, gsd_m=0.1)
 BUILDING = 0
 
 
