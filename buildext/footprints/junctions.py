@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from buildext.footprints.lines import Line
 from buildext.footprints.topology import Topology
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 _ANCHOR = 1e-3
 _RIGID = 1e6
@@ -100,47 +102,80 @@ def solve_junctions(topology: Topology, lines: Sequence[Sequence[Line]]) -> Floa
     graph = sparse.coo_matrix((np.ones(len(pairs)), tuple(pairs.T)), shape=(count, count))
     parts, part_of = connected_components(graph, directed=False)
     members = np.split(np.argsort(part_of, kind="stable"), np.cumsum(np.bincount(part_of))[:-1])
-    arcs_of: list[list[tuple[tuple[int, int], Sequence[Line]]]] = [[] for _ in range(parts)]
     local = np.empty(count, dtype=np.int64)
     for nodes in members:
         local[nodes] = np.arange(len(nodes))
-    for (a, b), walls in open_arcs:
-        if walls:
-            arcs_of[part_of[a]].append(((int(local[a]), int(local[b])), walls))
-    solved = topology.nodes_xy.copy()
-    for nodes, arcs in zip(members, arcs_of, strict=True):
-        solved[nodes] = _solve(topology.nodes_xy[nodes], arcs)
+    node, row, column, value, right = _equations(open_arcs, topology.nodes_xy, local)
+    # The equations of each part, in the order in which the arcs brought them.
+    order = np.argsort(part_of[node], kind="stable")
+    row, column, value = row[order], column[order], value[order]
+    cuts = np.searchsorted(part_of[node][order], np.arange(parts + 1)).tolist()
+    solved = np.empty((count, 2))
+    for nodes, (a, b) in zip(members, pairwise(cuts), strict=True):
+        aim = right[nodes].ravel()
+        solved[nodes] = _solve(row[a:b], column[a:b], value[a:b], aim).reshape(-1, 2)
     return solved
 
 
-def _solve(
-    nodes_xy: FloatArray, arcs: Sequence[tuple[tuple[int, int], Sequence[Line]]]
-) -> FloatArray:
-    """The best points `(M, 2)` for connected nodes."""
-    size = 2 * len(nodes_xy)
-    rows: list[int] = []
-    columns: list[int] = []
-    values: list[float] = []
-    right = _ANCHOR * nodes_xy.ravel()
+def _equations(
+    open_arcs: Sequence[tuple[tuple[int, int], Sequence[Line]]],
+    nodes_xy: FloatArray,
+    local: IntArray,
+) -> tuple[IntArray, IntArray, IntArray, FloatArray, FloatArray]:
+    """The terms of the normal equations.
 
-    def add(unknowns: Sequence[int], factors: Sequence[float], weight: float, aim: float) -> None:
-        for a, fa in zip(unknowns, factors, strict=True):
-            right[a] += weight * fa * aim
-            for b, fb in zip(unknowns, factors, strict=True):
-                rows.append(a)
-                columns.append(b)
-                values.append(weight * fa * fb)
+    Returns:
+        For each entry of the matrices `(E,)` a node of its part, its row, its column and its value;
+        the same place may occur again. The right sides, `(M, 2)`.
+    """
+    ends = [
+        (node, -line.sin, line.cos, line.length_px, line.offset_px)
+        for (a, b), walls in open_arcs
+        if walls
+        for node, line in ((a, walls[0]), (b, walls[-1]))
+    ]
+    rigid = [
+        (a, b, -walls[0].sin, walls[0].cos)
+        for (a, b), walls in open_arcs
+        if len(walls) == 1 and a != b and not walls[0].free
+    ]
+    node, x, y, weight, offset = np.array(ends).reshape(-1, 5).T
+    at = node.astype(np.int64)
+    right = _ANCHOR * nodes_xy
+    np.add.at(right, at, (weight * offset)[:, None] * np.stack([x, y], axis=1))
+    first, second, along_x, along_y = np.array(rigid).reshape(-1, 4).T
+    from_node, to_node = first.astype(np.int64), second.astype(np.int64)
 
-    for (a, b), walls in arcs:
-        for node, line in ((a, walls[0]), (b, walls[-1])):
-            add((2 * node, 2 * node + 1), (-line.sin, line.cos), line.length_px, line.offset_px)
-        if len(walls) == 1 and a != b and not walls[0].free:
-            x, y = -walls[0].sin, walls[0].cos
-            add((2 * a, 2 * a + 1, 2 * b, 2 * b + 1), (x, y, -x, -y), _RIGID, 0.0)
+    def unknowns(node: IntArray) -> IntArray:
+        return 2 * local[node][:, None] + np.arange(2)
+
+    pair = np.concatenate([unknowns(from_node), unknowns(to_node)], axis=1)
+    normal = np.stack([along_x, along_y, -along_x, -along_y], axis=1)
+    blocks = (
+        (at, unknowns(at), np.stack([x, y], axis=1), weight),
+        (from_node, pair, normal, np.full(len(rigid), _RIGID)),
+    )
+    nodes, rows, columns, values = [], [], [], []
+    for owner, where, factor, share in blocks:
+        size = where.shape[1]
+        nodes.append(np.repeat(owner, size * size))
+        rows.append(np.repeat(where, size, axis=1).ravel())
+        columns.append(np.tile(where, size).ravel())
+        values.append((share[:, None, None] * factor[:, :, None] * factor[:, None, :]).ravel())
+    return (
+        np.concatenate(nodes),
+        np.concatenate(rows),
+        np.concatenate(columns),
+        np.concatenate(values),
+        right,
+    )
+
+
+def _solve(row: IntArray, column: IntArray, value: FloatArray, right: FloatArray) -> FloatArray:
+    """The solution `(S,)` of the equations of one part."""
+    size = len(right)
     if size <= _DENSE_UNKNOWNS:
-        dense = np.diag(np.full(size, _ANCHOR))
-        np.add.at(dense, (rows, columns), values)
-        return np.asarray(np.linalg.solve(dense, right), dtype=np.float64).reshape(-1, 2)
-    matrix = sparse.coo_matrix((values, (rows, columns)), shape=(size, size)).tocsc()
-    solution = spsolve(matrix + _ANCHOR * sparse.identity(size, format="csc"), right)
-    return np.asarray(solution, dtype=np.float64).reshape(-1, 2)
+        dense = np.bincount(row * size + column, value, size * size).reshape(size, size)
+        return np.asarray(np.linalg.solve(dense + np.diag(np.full(size, _ANCHOR)), right))
+    matrix = sparse.coo_matrix((value, (row, column)), shape=(size, size)).tocsc()
+    return np.asarray(spsolve(matrix + _ANCHOR * sparse.identity(size, format="csc"), right))

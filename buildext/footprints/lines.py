@@ -45,7 +45,8 @@ class Line(NamedTuple):
 
     def through(self, x: float, y: float) -> Line:
         """The parallel line through a point."""
-        return self._replace(offset_px=self.cos * y - self.sin * x)
+        offset_px = self.cos * y - self.sin * x
+        return Line(self.cos, self.sin, offset_px, *self[3:])
 
     def foot(self, x: float, y: float) -> tuple[float, float]:
         """The point of the line nearest to a point."""
@@ -86,14 +87,15 @@ def open_line(walls: Sequence[Line], start_xy: FloatArray, end_xy: FloatArray) -
     """The line `(N + 1, 2)` of an arc between two nodes, through which its end walls are moved."""
     start, end = start_xy.tolist(), end_xy.tolist()
     moved = list(walls)
-    while True:
+    while len(moved) > 1:
         moved[0] = moved[0].through(*start)
         moved[-1] = moved[-1].through(*end)
         corners = [start, *(meet(a, b) for a, b in pairwise(moved)), end]
         backwards = _first_backwards(moved, corners)
-        if backwards is None or len(moved) == 1:
+        if backwards is None:
             return np.array(corners)
         moved = _without(moved, backwards, bound=True)
+    return np.array([start, end])
 
 
 def _first_backwards(walls: Sequence[Line], corners: Sequence[Sequence[float]]) -> int | None:

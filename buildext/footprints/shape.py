@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, pairwise
 from typing import Literal
 
 import numpy as np
@@ -224,10 +224,10 @@ def _regularised(batch: _Batch, mode: RegularMode, tolerance_px: float) -> _Shap
         batch, draft = batch.taken(failing), draft.taken(failing)
         tried[left[wrong]] += 1
         closer, without = [], set()
+        failed, times = wrong.tolist(), tried[left].tolist()
         for number, arc in enumerate(draft.topology.arcs):
-            owners = list(arc.owners)
-            if wrong[owners].any():
-                if tried[left[owners]].max() == 1:
+            if any(failed[owner] for owner in arc.owners):
+                if max(times[owner] for owner in arc.owners) == 1:
                     closer.append(number)
                 else:
                     without.add(number)
@@ -252,8 +252,9 @@ def _settle(
 
 def _outlines(draft: Draft, tolerance_px: float) -> NDArray[np.object_]:
     lines = draw(draft, tolerance_px)
-    rounded = [np.round(line * _ROUNDING) / _ROUNDING for line in lines]
-    return np.array(draft.topology.outlines(rounded))
+    rounded = np.round(np.concatenate(lines) * _ROUNDING) / _ROUNDING
+    cuts = np.cumsum([0, *map(len, lines)]).tolist()
+    return np.array(draft.topology.outlines([rounded[a:b] for a, b in pairwise(cuts)]))
 
 
 def _statuses(draft: Draft, chosen: NDArray[np.bool_]) -> list[RegStatus]:

