@@ -7,6 +7,7 @@ result of a tile cannot depend on how many run beside it.
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections import deque
@@ -37,9 +38,20 @@ def _import_openvino() -> Any:
     return openvino
 
 
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's core, made once and kept until the process ends.
+
+    Its CPU plugin gives the thread that loads it an alternate signal stack, and takes it back from
+    whichever thread frees the last reference. Were that one of the pipeline's threads, the main
+    thread would be left with a stack that is unmapped, and die of its next signal.
+    """
+    return _import_openvino().Core()
+
+
 def describe_devices() -> str:
     """Devices that OpenVINO has here, each with what it can compute in."""
-    core = _import_openvino().Core()
+    core = _core()
     return "; ".join(
         f"{name} ({', '.join(core.get_property(name, 'OPTIMIZATION_CAPABILITIES'))})"
         for name in core.available_devices
@@ -73,8 +85,7 @@ class OpenVinoEngine:
         threads: int = 0,
         requests: int = 0,
     ) -> None:
-        openvino = _import_openvino()
-        core = openvino.Core()
+        openvino, core = _import_openvino(), _core()
         name = "CPU" if device in ("auto", "cpu") else device.upper()
         if name.split(".")[0] not in {found.split(".")[0] for found in core.available_devices}:
             raise UsageError(
