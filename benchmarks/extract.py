@@ -39,7 +39,11 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="memory of very large scenes too")
     parser.add_argument("--naive", action="store_true", help="the torch loop too")
     parser.add_argument("--rounds", type=int, default=2, help="repetitions; the best counts")
+    parser.add_argument("--folder", type=Path, help="keep the scenes here for the next time")
     arguments = parser.parse_args()
+    if arguments.folder:
+        run(arguments, arguments.folder)
+        return
     with tempfile.TemporaryDirectory() as name:
         run(arguments, Path(name))
 
