@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import rasterio
 from affine import Affine
 
 from buildext import __version__
@@ -173,21 +174,20 @@ def open_job(
             f"got tiles of {tile_px} px with an overlap of {overlap_px} px; expected a multiple of "
             f"{card.stride_divisor} px and an overlap of at most half a tile"
         )
-    with open_scene(
-        paths,
-        SceneOptions(
-            gsd_range_m=(card.gsd.min_m, card.gsd.max_m),
-            gsd_m=options.gsd_m,
-            bands=options.bands,
-            n_bands=len(card.bands),
-            scale=options.scale,
-            percentiles=card.percentiles,
-            fill=card.fill,
-            nodata=options.nodata,
-            pixel_units=options.pixel_units,
-            allow_remote=options.allow_remote,
-        ),
-    ) as scene:
+    wanted = SceneOptions(
+        gsd_range_m=(card.gsd.min_m, card.gsd.max_m),
+        gsd_m=options.gsd_m,
+        bands=options.bands,
+        n_bands=len(card.bands),
+        scale=options.scale,
+        percentiles=card.percentiles,
+        fill=card.fill,
+        nodata=options.nodata,
+        pixel_units=options.pixel_units,
+        allow_remote=options.allow_remote,
+    )
+    # Unbidden, GDAL keeps decoded blocks in a twentieth of the machine's memory.
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), open_scene(paths, wanted) as scene:
         grid = TileGrid(scene.height, scene.width, tile_px, overlap_px)
         cells, limit = _limits(scene, grid, area)
         engine = make_engine(

@@ -20,7 +20,7 @@ PENDING_PANELS = 4
 # A building of a typical town takes 200 bytes in a GeoPackage, and there is one to 1 500 pixels.
 LAYER_BYTES_PER_PX = 200 / 1500
 PROBABILITY_BYTES_PER_PX = 0.35
-_TIMED_TILES = 4
+_TIMED_TILES = 2
 _WORTH_TIMING = 48
 
 
