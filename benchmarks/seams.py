@@ -1,6 +1,6 @@
 """Do tiles show? Statistics of a result against its own tile grid.
 
-    python -m benchmarks.seams SCENE REFERENCE [--model default] [--aoi xmin,ymin,xmax,ymax]
+    python -m benchmarks.seams SCENE REFERENCE [--model default]
 
 1. Polygons at tile sizes 512, 768 and 1024: share of the buildings found at the default size that
    match one at IoU ≥ 0.5, and how far the pixel F1 moves.
@@ -25,7 +25,7 @@ import scipy.ndimage
 import shapely
 
 from buildext.evaluate import EvaluateOptions, Frame, evaluate_files
-from buildext.extract.area import read_area
+from buildext.extract.area import Area
 from buildext.extract.options import ExtractOptions, Outputs
 from buildext.extract.pipeline import open_job, run
 from buildext.footprints.shape import ShapeOptions
@@ -55,15 +55,17 @@ def main() -> None:
     parser.add_argument("scene", type=Path)
     parser.add_argument("reference", type=Path)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--aoi")
+    parser.add_argument("--tile", type=int, help="tile size of 2 and 3; default: the card's")
+    parser.add_argument("--overlap", type=int, help="overlap of tiles; default: the card's")
     arguments = parser.parse_args()
-    area = None if arguments.aoi is None else read_area(arguments.aoi)
     polygons, f1 = {}, {}
     with tempfile.TemporaryDirectory() as name:
         for tile in TILES:
-            options = ExtractOptions(model=arguments.model, tile_px=tile)
+            options = ExtractOptions(
+                model=arguments.model, tile_px=tile, overlap_px=arguments.overlap
+            )
             output = Path(name) / f"{tile}.gpkg"
-            with open_job([arguments.scene], options, area) as job:
+            with open_job([arguments.scene], options) as job:
                 run(job, Outputs(output))
                 frame, window = job.frame, job.window
             grid = Frame.of(frame.crs, frame.transform, window.height, window.width, "scene")
@@ -71,23 +73,27 @@ def main() -> None:
                 output, arguments.reference, EvaluateOptions(extent=grid, resamples=10)
             )
             f1[tile] = evaluation.to_json()["pixels"]["f1"]
-            polygons[tile] = shapely.from_wkb(pyogrio.raw.read(output, columns=[])[2])
+            polygons[tile] = shapely.from_wkb(pyogrio.raw.read(output, layer=0, columns=[])[2])
         print("tile   found  matched  pixel F1")
         for tile in TILES:
             share = matched(polygons[768], polygons[tile])
             print(f"{tile:5d} {len(polygons[tile]):6d}   {share:6.1%}   {f1[tile]:.4f}")
-        raw = ExtractOptions(model=arguments.model, shape=ShapeOptions(mode="none"))
+        raw = ExtractOptions(
+            model=arguments.model,
+            tile_px=arguments.tile,
+            overlap_px=arguments.overlap,
+            shape=ShapeOptions(mode="none"),
+        )
         output = Path(name) / "raw.gpkg"
-        with open_job([arguments.scene], raw, area) as job:
+        with open_job([arguments.scene], raw) as job:
             run(job, Outputs(output))
             frame, window, tiles = job.frame, job.window, job.layout.grid
-            offset = (window.row, window.col)
-        found = shapely.from_wkb(pyogrio.raw.read(output, columns=[])[2])
+        found = shapely.from_wkb(pyogrio.raw.read(output, layer=0, columns=[])[2])
     shape = (window.height, window.width)
     truth = reference_mask(arguments.reference, frame, shape)
     guess = rasterio.features.rasterize(found, shape, transform=frame.transform).astype(bool)
-    rows = borders(tiles, tiles.height, tiles.rows) - offset[0]
-    cols = borders(tiles, tiles.width, tiles.cols) - offset[1]
+    rows = borders(tiles, tiles.height, tiles.rows)
+    cols = borders(tiles, tiles.width, tiles.cols)
     close = near(rows, shape[0])[:, None] | near(cols, shape[1])[None]
     reach = max(1, round(1 / frame.gsd_m))
     edge = scipy.ndimage.binary_dilation(truth, iterations=reach)
@@ -130,8 +136,6 @@ def reference_mask(path: Path, frame: object, shape: tuple[int, int]) -> np.ndar
         ):
             return warped.read(1) > 0
     meta, _, geometry, _ = pyogrio.raw.read(path, columns=[])
-    from buildext.extract.area import Area
-
     carried = Area(shapely.from_wkb(geometry), meta["crs"]).in_crs(frame.crs)
     return rasterio.features.rasterize(carried, shape, transform=frame.transform).astype(bool)
 

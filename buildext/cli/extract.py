@@ -194,7 +194,7 @@ def extract(
     if reference is not None:
         frame = job.frame
         grid = Frame.of(frame.crs, frame.transform, job.window.height, job.window.width, "scene")
-        _score(output, reference, grid, height_field, progress_kind)
+        _score(output, reference, grid, aoi, height_field, progress_kind)
     return 0
 
 
@@ -232,12 +232,22 @@ def _tell_result(result: Extraction, outputs: Outputs, progress: Progress, kind:
 
 
 def _score(
-    output: Path, reference: Path, frame: Frame, height_field: str | None, progress_kind: str
+    output: Path,
+    reference: Path,
+    frame: Frame,
+    aoi: str | None,
+    height_field: str | None,
+    progress_kind: str,
 ) -> None:
-    """Print the scores of the fresh layer, on the grid on which it was made."""
-    from buildext.evaluate import EvaluateOptions, evaluate_files, format_table
+    """Print the scores of the fresh layer, on the grid on which it was made, where it looked."""
+    from buildext.evaluate import Bounds, EvaluateOptions, evaluate_files, format_table
+    from buildext.extract.area import read_area
 
-    options = EvaluateOptions(height_field=height_field, extent=frame)
+    where = None if aoi is None else read_area(aoi)
+    area = None
+    if where is not None:
+        area = Path(str(aoi)) if where.crs is not None else Bounds(*where.polygons[0].bounds)
+    options = EvaluateOptions(height_field=height_field, extent=frame, aoi=area)
     evaluation = evaluate_files(output, reference, options)
     if progress_kind == "json":
         from buildext.progress import JsonProgress
