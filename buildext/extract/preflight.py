@@ -14,9 +14,9 @@ from buildext.extract.blend import Layout
 
 # Measured: the interpreter with its libraries, and a network's activations a tile in flight at the
 # bundled models' widths, in bytes a pixel of the tile. See docs/performance.md.
-BASE_BYTES = 420e6
-ACTIVATION_BYTES_PER_PX = 260.0
-PENDING_PANELS = 4
+BASE_BYTES = 460e6
+ACTIVATION_BYTES_PER_PX = 90.0
+PENDING_PANELS = 6
 # A building of a typical town takes 200 bytes in a GeoPackage, and there is one to 1 500 pixels.
 LAYER_BYTES_PER_PX = 200 / 1500
 PROBABILITY_BYTES_PER_PX = 0.35
