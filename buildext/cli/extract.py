@@ -16,7 +16,7 @@ from buildext.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from buildext.evaluate import Frame
+    from buildext.evaluate import EvaluateOptions
     from buildext.extract.options import Outputs
     from buildext.extract.pipeline import Extraction, Job
     from buildext.extract.preflight import Preflight
@@ -167,7 +167,7 @@ def extract(
         raise click.UsageError("--height-field needs --reference")
 
     from buildext.errors import MissingInputError
-    from buildext.evaluate import Frame
+    from buildext.evaluate import Bounds, EvaluateOptions, Frame
     from buildext.extract.area import read_area
     from buildext.extract.options import ExtractOptions, Outputs
     from buildext.extract.pipeline import check_outputs, open_job, run
@@ -194,7 +194,12 @@ def extract(
     if reference is not None:
         frame = job.frame
         grid = Frame.of(frame.crs, frame.transform, job.window.height, job.window.width, "scene")
-        _score(output, reference, grid, aoi, height_field, progress_kind)
+        inside: Path | Bounds | None = None
+        if area is not None:
+            box = area.polygons[0].bounds
+            inside = Bounds(*box) if area.crs is None else Path(str(aoi))
+        scored = EvaluateOptions(height_field=height_field, extent=grid, aoi=inside)
+        _score(output, reference, scored, progress_kind)
     return 0
 
 
@@ -231,23 +236,10 @@ def _tell_result(result: Extraction, outputs: Outputs, progress: Progress, kind:
     )
 
 
-def _score(
-    output: Path,
-    reference: Path,
-    frame: Frame,
-    aoi: str | None,
-    height_field: str | None,
-    progress_kind: str,
-) -> None:
-    """Print the scores of the fresh layer, on the grid on which it was made, where it looked."""
-    from buildext.evaluate import Bounds, EvaluateOptions, evaluate_files, format_table
-    from buildext.extract.area import read_area
+def _score(output: Path, reference: Path, options: EvaluateOptions, progress_kind: str) -> None:
+    """Print the scores of the fresh layer."""
+    from buildext.evaluate import evaluate_files, format_table
 
-    where = None if aoi is None else read_area(aoi)
-    area = None
-    if where is not None:
-        area = Path(str(aoi)) if where.crs is not None else Bounds(*where.polygons[0].bounds)
-    options = EvaluateOptions(height_field=height_field, extent=frame, aoi=area)
     evaluation = evaluate_files(output, reference, options)
     if progress_kind == "json":
         from buildext.progress import JsonProgress

@@ -109,6 +109,8 @@ def evaluate_files(
     objects, class_objects = _tally_objects(
         guess, truth, tiles, tally.classes.shape[0], options.iou
     )
+    # Without heights there is no class to score.
+    named = list(zip(classes.names, classes.ranges_m, strict=True)) if options.height_field else []
     draw = {"resamples": options.resamples, "seed": options.seed}
     full = _full_tiles(tally, options.tile_px)
     return scores.Evaluation(
@@ -130,8 +132,8 @@ def evaluate_files(
                 tile_mean=scores.tile_mean(counts[full & (counts[:, [0, 2]].any(axis=1))], **draw),
                 objects=scores.object_scores(object_counts, options.iou, **draw),
             )
-            for name, range_m, counts, object_counts in zip(
-                classes.names, classes.ranges_m, tally.classes, class_objects, strict=False
+            for (name, range_m), counts, object_counts in zip(
+                named, tally.classes, class_objects, strict=True
             )
         ),
         prediction_layer=guess.objects.repair,
