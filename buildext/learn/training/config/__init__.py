@@ -1,0 +1,31 @@
+"""The training config, section by section.
+
+One TOML file says everything that a run depends on; `training.TrainingConfig` is the whole.
+"""
+
+from buildext.learn.training.config.data import AugmentSection, SamplingSection, SplitSection
+from buildext.learn.training.config.loss import LossSection
+from buildext.learn.training.config.network import NetworkSection
+from buildext.learn.training.config.schedule import MachineSection, ScheduleSection
+from buildext.learn.training.config.training import (
+    DATA_VARIABLE,
+    TrainingConfig,
+    check_config,
+    load_config,
+    resolve_path,
+)
+
+__all__ = [
+    "DATA_VARIABLE",
+    "AugmentSection",
+    "LossSection",
+    "MachineSection",
+    "NetworkSection",
+    "SamplingSection",
+    "ScheduleSection",
+    "SplitSection",
+    "TrainingConfig",
+    "check_config",
+    "load_config",
+    "resolve_path",
+]
