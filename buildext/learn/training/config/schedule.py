@@ -10,10 +10,15 @@ from buildext.learn.training.config.section import Section
 
 
 class ScheduleSection(Section):
-    """Steps, batch and optimiser."""
+    """Steps, batch and optimiser.
+
+    `accumulate` cuts a batch into that many parts whose gradients are added before a step.
+    `patience` ends a phase after so many validations without gain; 0 never does.
+    """
 
     steps: int = Field(ge=1)
     batch: int = Field(default=16, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=1.5e-3, gt=0)
     encoder_factor: float = Field(default=0.3, ge=0)
     weight_decay: float = Field(default=1e-2, ge=0)
@@ -22,6 +27,7 @@ class ScheduleSection(Section):
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
     checkpoint_every: int = Field(default=200, ge=1)
     validate_every: int = Field(default=200, ge=1)
+    patience: int = Field(default=0, ge=0)
 
 
 class MachineSection(Section):
