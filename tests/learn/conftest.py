@@ -53,7 +53,7 @@ def town(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def scene() -> LabelledScene:
     image, labels = town(512, 640, 1)
     valid = np.ones(labels.shape, bool)
-    return LabelledScene("town/scene", image, labels, valid, True, 0.25)
+    return LabelledScene("town/scene", image, labels, valid, np.ones_like(valid), True, 0.25)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ is drawn from the generator handed in: equal generators give equal tiles.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def augment(tile: Tile, options: AugmentSection, rng: np.random.Generator) -> Tile:
     """A changed copy of `tile`; labels move nowhere, weights shrink where an area is dropped."""
-    image, weight = tile.image, tile.weight
+    image, valid = tile.image, tile.valid
     if options.strength > 0:
         if rng.random() < 0.3 * options.strength:
             image = stretch_contrast(image, rng)
@@ -36,10 +37,10 @@ def augment(tile: Tile, options: AugmentSection, rng: np.random.Generator) -> Ti
     if rng.random() < options.gray:
         image = to_gray(image, rng)
     if rng.random() < options.nodata:
-        weight = drop_area(weight, rng)
+        valid = drop_area(valid, rng)
     # Fill is exact also after the changes: at extraction it has one constant colour.
-    image = np.where(weight[..., None], image, np.array(FILL_RGB, np.uint8))
-    return Tile(image, tile.labels, weight, tile.instances, tile.gsd_m)
+    image = np.where(valid[..., None], image, np.array(FILL_RGB, np.uint8))
+    return replace(tile, image=image, weight=tile.weight & valid, valid=valid)
 
 
 def photographic(image: NDArray[np.uint8], strength: float, seed: int) -> NDArray[np.uint8]:
@@ -112,9 +113,9 @@ def to_gray(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     return np.repeat(gray[..., None], 3, axis=-1)
 
 
-def drop_area(weight: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+def drop_area(valid: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Take a rectangle or a half-plane out of the valid area, as at the edge of a scene."""
-    height, width = weight.shape
+    height, width = valid.shape
     rows, cols = np.mgrid[0:height, 0:width]
     if rng.random() < 0.5:
         angle = rng.uniform(0, 2 * np.pi)
@@ -127,4 +128,4 @@ def drop_area(weight: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np
         )
         row, col = rng.integers(0, height - size_y), rng.integers(0, width - size_x)
         dropped = (rows >= row) & (rows < row + size_y) & (cols >= col) & (cols < col + size_x)
-    return np.asarray(weight & ~dropped, np.bool_)
+    return np.asarray(valid & ~dropped, np.bool_)

@@ -60,7 +60,8 @@ def read_scene(name: str, image_path: Path, labels_path: Path, instances: bool) 
     image = _to_uint8(np.moveaxis(pixels, 0, -1), valid)
     image[~valid] = FILL_RGB
     image, labels, valid, gsd_m = _square(image, labels, valid, size_m_xy)
-    return LabelledScene(name, image, labels, valid, instances, gsd_m)
+    known = np.ones(valid.shape, bool)
+    return LabelledScene(name, image, labels, valid, known, instances, gsd_m)
 
 
 def pixel_size_m(source: rasterio.DatasetReader) -> tuple[float, float]:

@@ -9,7 +9,7 @@ resuming and batch order cannot change it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -88,11 +88,12 @@ class Pyramid:
         inside = (xs >= 0) & (ys >= 0) & (xs < width) & (ys < height)
         cols = np.clip(xs, 0, width - 1).astype(np.int32)
         rows = np.clip(ys, 0, height - 1).astype(np.int32)
-        weight = inside & scene.valid[rows, cols]
-        labels = np.where(weight, scene.labels[rows, cols], 0).astype(np.int32)
+        valid = inside & scene.valid[rows, cols]
+        weight = valid & scene.known[rows, cols]
+        labels = np.where(valid, scene.labels[rows, cols], 0).astype(np.int32)
         pixels = np.asarray(image, np.uint8)
-        pixels[~weight] = FILL_RGB
-        return Tile(pixels, labels, weight, scene.instances, placement.gsd_m)
+        pixels[~valid] = FILL_RGB
+        return Tile(pixels, labels, weight, valid, scene.instances, placement.gsd_m)
 
 
 class TileSampler:
@@ -114,18 +115,21 @@ class TileSampler:
                 )
         self._options = options
         self._seed = seed
-        usable = [s for s in scenes if s.valid.any() and options.weights.get(s.dataset, 1.0) > 0]
+        weights = options.weights
+        usable = [
+            s for s in scenes if weights.get(s.dataset, 1.0) > 0 and (s.valid & s.known).any()
+        ]
         if not usable:
             raise UsageError(
                 "no scene is left to train on",
                 hint="hold out less, or give at least one dataset a weight above 0",
             )
         self._pyramids = [Pyramid(scene) for scene in usable]
-        area = np.array([np.count_nonzero(s.valid) * s.gsd_m**2 for s in usable])
+        area = np.array([np.count_nonzero(s.valid & s.known) * s.gsd_m**2 for s in usable])
         share = np.zeros(len(usable))
         for dataset in sorted({s.dataset for s in usable}):
             own = np.array([s.dataset == dataset for s in usable])
-            share[own] = options.weights.get(dataset, 1.0) * area[own] / area[own].sum()
+            share[own] = weights.get(dataset, 1.0) * area[own] / area[own].sum()
         self._share: NDArray[np.float64] = share / share.sum()
 
     def sample(self, index: int) -> Tile:
@@ -136,7 +140,7 @@ class TileSampler:
             tile = pyramid.cut(self._place(pyramid.scene, rng), self._options.tile_px)
             if tile.weight.mean() < MIN_USABLE:
                 continue
-            if tile.labels.any() or rng.random() < self._options.empty_tiles:
+            if (tile.labels[tile.weight] > 0).any() or rng.random() < self._options.empty_tiles:
                 break
         return tile
 
@@ -169,5 +173,5 @@ def monitor_tiles(
         half_y = block.height * scene.gsd_m / gsd_m / 2
         offset = np.abs(np.arange(options.tile_px) + 0.5 - options.tile_px / 2)
         inside = (offset[:, None] < half_y) & (offset[None, :] < half_x)
-        tiles.append(Tile(tile.image, tile.labels, tile.weight & inside, tile.instances, gsd_m))
+        tiles.append(replace(tile, weight=tile.weight & inside))
     return tiles

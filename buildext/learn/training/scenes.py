@@ -21,16 +21,22 @@ class LabelledScene:
         labels: int32 `(H, W)`; 0 is background, every other value one building (or, without
             instances, 1 for all).
         valid: bool `(H, W)`; false where the image has no data.
+        known: bool `(H, W)`; true where the label can be trusted and counts. The image stays
+            visible where it is false, but nothing is learned or scored there.
         instances: whether touching buildings have different labels.
         gsd_m: metres on the ground per pixel.
+        heights_m: float32; the height of label `i` at index `i`, 0 for the background, nan where
+            it is unknown. None where the labels have no heights at all.
     """
 
     name: str
     image: NDArray[np.uint8]
     labels: NDArray[np.int32]
     valid: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     instances: bool
     gsd_m: float
+    heights_m: NDArray[np.float32] | None = None
 
     @property
     def dataset(self) -> str:
@@ -40,10 +46,20 @@ class LabelledScene:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A square cut from a scene at some resolution; the same fields, `weight` for `valid`."""
+    """A square cut from a scene at some resolution.
+
+    Attributes:
+        image: uint8 `(N, N, 3)` RGB, fill where it is not valid.
+        labels: int32 `(N, N)`, as in the scene; 0 where it is not valid.
+        weight: bool `(N, N)`; true where the label is known and counts.
+        valid: bool `(N, N)`; true where there is an image.
+        instances: whether touching buildings have different labels.
+        gsd_m: metres on the ground per pixel.
+    """
 
     image: NDArray[np.uint8]
     labels: NDArray[np.int32]
     weight: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
     instances: bool
     gsd_m: float

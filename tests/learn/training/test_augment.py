@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,8 @@ def tile() -> Tile:
     image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     labels = np.zeros((64, 64), np.int32)
     labels[10:30, 10:30] = 4
-    return Tile(image, labels, np.ones((64, 64), bool), True, 0.3)
+    everywhere = np.ones((64, 64), bool)
+    return Tile(image, labels, everywhere, everywhere, True, 0.3)
 
 
 def test_equal_generators_give_equal_tiles(tile: Tile) -> None:
@@ -47,6 +50,16 @@ def test_dropped_areas_are_fill_without_weight(tile: Tile) -> None:
     for result in dropped:
         assert (result.image[~result.weight] == FILL_RGB).all()
         assert result.weight.any()
+
+
+def test_where_labels_are_unknown_the_image_stays_visible(tile: Tile) -> None:
+    weight = tile.weight.copy()
+    weight[:, :20] = False
+    half = dataclasses.replace(tile, weight=weight)
+    options = AugmentSection(strength=0.0, gray=0.0, nodata=0.0)
+    result = augment(half, options, np.random.default_rng(0))
+    np.testing.assert_array_equal(result.image, tile.image)
+    np.testing.assert_array_equal(result.weight, weight)
 
 
 def test_gray_has_three_equal_bands(tile: Tile) -> None:

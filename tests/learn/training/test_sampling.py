@@ -56,6 +56,20 @@ def test_outside_the_scene_there_is_fill_without_weight(scene: LabelledScene) ->
     assert tile.weight[32:, 32:].all()
 
 
+def test_unknown_labels_have_no_weight_but_an_image(scene: LabelledScene) -> None:
+    known = scene.known.copy()
+    known[:232] = False
+    part = dataclasses.replace(scene, known=known)
+    tile = Pyramid(part).cut(Placement((132.0, 232.0), 0.0, False, scene.gsd_m), 64)
+    np.testing.assert_array_equal(tile.image, scene.image[200:264, 100:164])
+    assert tile.valid.all()
+    assert not tile.weight[:32].any()
+    assert tile.weight[32:].all()
+    nothing = dataclasses.replace(scene, known=np.zeros_like(known))
+    with pytest.raises(UsageError, match="no scene is left"):
+        TileSampler([nothing], OPTIONS, 0)
+
+
 def test_a_tile_depends_on_its_number_alone(scene: LabelledScene) -> None:
     first = TileSampler([scene], OPTIONS, 5)
     second = TileSampler([scene], OPTIONS, 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,12 +82,13 @@ def test_weights_ignore_nodata_and_unknown_seams() -> None:
     weight[:, :10] = False
     image = np.zeros((64, 64, 3), np.uint8)
     channels = ("building", "contact")
-    target, weights = make_targets(Tile(image, labels, weight, True, 0.25), channels, OPTIONS)
+    tile = Tile(image, labels, weight, weight, True, 0.25)
+    target, weights = make_targets(tile, channels, OPTIONS)
     assert target.shape == weights.shape == (2, 64, 64)
     np.testing.assert_array_equal(target[0], labels > 0)
     np.testing.assert_array_equal(weights[0], weight)
     np.testing.assert_array_equal(weights[1], weight)
-    merged, weights = make_targets(Tile(image, labels, weight, False, 0.25), channels, OPTIONS)
+    merged, weights = make_targets(dataclasses.replace(tile, instances=False), channels, OPTIONS)
     assert not merged[1].any()
     assert not weights[1].any()
     assert weights[0].any()
