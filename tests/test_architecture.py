@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "engines": GROUND | BASEMENT,
     "footprints": GROUND | BASEMENT,
     "evaluate": GROUND | BASEMENT | {"scene", "footprints"},
+    "simulate": GROUND | BASEMENT | {"footprints"},
     "extract": GROUND | BASEMENT | MIDDLE,
     "learn": GROUND | BASEMENT | MIDDLE,
     "diagnosis": GROUND | BASEMENT | {"engines"},

@@ -24,6 +24,7 @@ COMMANDS = {
     "extract": "Extract building footprints from a scene.",
     "evaluate": "Score footprints against a reference.",
     "train": "Train a model from a configuration file.",
+    "misalign": "Give clean labels errors that are known.",
     "models": "List, show and verify models.",
     "doctor": "Report versions, engines, processor, drivers and disk.",
 }
