@@ -24,15 +24,26 @@ class _Part(BaseModel):
 
 
 class NetworkSpec(_Part):
-    """What is needed to build the network again with the same parameter names."""
+    """What is needed to build the network again with the same parameter names.
+
+    A segmentation network here is an *encoder* (a classifier's body whose maps shrink by 2 at each
+    stage), a *decoder* (which mixes the encoder's maps into one) and a *head* (which turns that
+    map into one logit map per output channel, at the image's size). A training config and a model
+    card carry the same spec; two equal specs with equal channels have the same state-dict keys.
+    """
 
     encoder: str
     """Name in the encoder registry, such as `tu-tf_efficientnetv2_b0`."""
+    encoder_options: dict[str, bool | int | float | str] = {}
+    """Choices that some encoders offer, such as `detail = true`."""
+    encoder_depth: int = Field(default=5, ge=3, le=5)
+    """Number of encoder stages used; each halves the resolution."""
     decoder: str = "unet"
-    decoder_channels: tuple[int, ...] = (128, 96, 64, 32)
-    encoder_depth: int = Field(5, ge=3, le=5)
+    """Name in the decoder table."""
+    decoder_channels: tuple[int, ...] = ()
+    """Widths inside the decoder, deepest first; none: the decoder's own."""
     head: Literal["conv", "subpixel"] = "conv"
-    """`subpixel` predicts at half resolution and shuffles channels into pixels."""
+    """`conv` enlarges logits bilinearly; `subpixel` shuffles channels into pixels."""
 
 
 class Gsd(_Part):

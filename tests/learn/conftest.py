@@ -21,16 +21,17 @@ import rasterio
 import shapely
 from affine import Affine
 
-from buildext.learn.networks.spec import NetworkSpec
 from buildext.learn.training.config import TrainingConfig, check_config
 from buildext.learn.training.scenes import LabelledScene
+from buildext.models.card import NetworkSpec
 
+CHANNELS = ("building", "contact")
 TINY = {"encoder": "tu-test_efficientnet", "decoder_channels": [16, 16, 8, 8]}
 
 
 @pytest.fixture
 def tiny_spec() -> NetworkSpec:
-    return NetworkSpec(encoder=TINY["encoder"], decoder_channels=(16, 16, 8, 8))
+    return NetworkSpec(encoder=TINY["encoder"], decoder_channels=(16, 16, 8, 8), head="subpixel")
 
 
 def town(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ from buildext.errors import ModelError
 from buildext.learn.networks.build import SegmentationNetwork
 from buildext.learn.networks.inference import InferenceGraph
 from buildext.learn.networks.loading import INPUT_PREFIX
-from buildext.learn.networks.spec import Normalisation
+from buildext.learn.networks.normalisation import Normalisation
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +64,14 @@ def export_onnx(
     # The exporter merges initialisers of equal value unless the outermost module says that it is
     # in training; every tensor must keep its own name, and only the children's mode matters.
     graph.training = True
-    size = 2 * network.spec.stride_divisor
+    size = 2 * network.stride_divisor
     example = torch.randint(0, 256, (1, 3, size, size), dtype=torch.uint8)
     _trace(graph, example, path)
     model = onnx.load(str(path))
     _rename_and_halve(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
-    return _check(graph, path, network.spec.stride_divisor)
+    return _check(graph, path, network.stride_divisor)
 
 
 def _trace(graph: InferenceGraph, example: torch.Tensor, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from buildext.learn.networks.spec import Normalisation
+from buildext.learn.networks.normalisation import Normalisation
 
 
 class InferenceGraph(nn.Module):

@@ -12,6 +12,7 @@ keys of the state dict, in 16 bits; those named `input.*` belong to the normalis
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 
 from buildext.errors import ModelError
-from buildext.learn.networks.spec import Normalisation
+from buildext.learn.networks.normalisation import KNOWN_FILES, Normalisation
 
 UNUSED_LAYERS = ("conv_head.", "bn2.")
 INPUT_PREFIX = "input."
@@ -32,21 +33,50 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
         ModelError: the file is missing, is no safetensors file, or its keys or shapes do not
             match the encoder's exactly.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    hint = "name a headless safetensors file of this very encoder in `[network] pretrained`"
-    if not path.is_file():
-        raise ModelError(f"got no file at {path}; expected pretrained encoder weights", hint=hint)
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise ModelError(f"got {path}, which is no safetensors file: {error}", hint=hint) from error
+    tensors, _ = _read_safetensors(path)
     kept = {k: v for k, v in tensors.items() if not k.startswith(UNUSED_LAYERS)}
     # smp keeps timm's model under the attribute `model`.
     inner = encoder.model
     assert isinstance(inner, nn.Module)
     load_strictly(inner, kept, str(path))
+
+
+def normalisation_of_weights(path: Path) -> Normalisation | None:
+    """The constants that the weights in a safetensors file were made with, where they are known.
+
+    They stand in the file's metadata as `mean` and `std`, three numbers each in brackets; a few
+    files that come without are known by name.
+
+    Raises:
+        ModelError: the file is missing, is no safetensors file, or its metadata make no sense.
+    """
+    _, metadata = _read_safetensors(path)
+    if "mean" not in metadata or "std" not in metadata:
+        return KNOWN_FILES.get(path.stem)
+    try:
+        red, green, blue = (float(v) for v in json.loads(metadata["mean"]))
+        red_std, green_std, blue_std = (float(v) for v in json.loads(metadata["std"]))
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"got mean {metadata['mean']!r} and std {metadata['std']!r} in the metadata of {path}; "
+            "expected three numbers each, such as [0.5, 0.5, 0.5]",
+            hint="save the file again",
+        ) from error
+    return Normalisation((red, green, blue), (red_std, green_std, blue_std))
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    hint = "name a headless safetensors file of this very encoder in `[network] weights`"
+    if not path.is_file():
+        raise ModelError(f"got no file at {path}; expected weights of an encoder", hint=hint)
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelError(f"got {path}, which is no safetensors file: {error}", hint=hint) from error
 
 
 def load_strictly(module: nn.Module, tensors: dict[str, torch.Tensor], origin: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from buildext.learn.compress.export import ExportCheck
 from buildext.learn.training.config import TrainingConfig
-from buildext.models.card import Card, Gsd, NetworkSpec, Score, Thresholds, TrainingData
+from buildext.models.card import Card, Gsd, Score, Thresholds, TrainingData
 
 PROTOCOL = (
     "pixel F1 at threshold 0.5 of the running mean on held-out blocks and scenes of the training "
@@ -26,6 +26,7 @@ def describe_run(
     config: TrainingConfig,
     provenance: dict[str, Any],
     steps: int,
+    stride_divisor: int,
     check: ExportCheck,
     held_out_f1: dict[str, float],
 ) -> Card:
@@ -35,11 +36,12 @@ def describe_run(
         config: of the run.
         provenance: what `run.train` wrote to `provenance.json`.
         steps: done when the network was saved.
+        stride_divisor: of the network, in pixels.
         check: what the export differs by.
         held_out_f1: by `dataset/channel`.
     """
     network, (finest_m, coarsest_m) = config.network, config.sampling.gsd_m
-    spec = network.spec()
+    normalisation = network.normalisation()
     by_dataset: dict[str, dict[str, float]] = {}
     for name, value in held_out_f1.items():
         dataset, channel = name.split("/")
@@ -47,17 +49,12 @@ def describe_run(
             by_dataset.setdefault(dataset, {})[f"{channel}_f1"] = round(value, 4)
     return Card(
         name=config.name,
-        description=f"U-Net that predicts {' and '.join(spec.channels)} from RGB",
-        network=NetworkSpec(
-            encoder=spec.encoder,
-            decoder=spec.decoder,
-            decoder_channels=spec.decoder_channels,
-            encoder_depth=spec.encoder_depth,
-            head=network.head,
-        ),
-        channels=spec.channels,
-        mean=network.mean,
-        std=network.std,
+        description=f"{network.decoder} + {network.encoder} that predicts "
+        f"{' and '.join(network.channels)} from RGB",
+        network=network.spec(),
+        channels=network.channels,
+        mean=normalisation.mean,
+        std=normalisation.std,
         gsd=Gsd(
             min_m=finest_m,
             max_m=coarsest_m,
@@ -65,13 +62,13 @@ def describe_run(
         ),
         tile_px=TILE_PX,
         overlap_px=OVERLAP_PX,
-        stride_divisor=spec.stride_divisor,
+        stride_divisor=stride_divisor,
         thresholds=Thresholds(
             building=0.5,
-            contact=CONTACT_THRESHOLD if "contact" in spec.channels else None,
+            contact=CONTACT_THRESHOLD if "contact" in network.channels else None,
             grow_m=GROW_M,
         ),
-        pretrained=network.pretrained_origin,
+        pretrained=network.weights_origin,
         training_data=tuple(
             TrainingData(
                 name=card["name"],

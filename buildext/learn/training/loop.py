@@ -105,7 +105,8 @@ def train_network(
         torch.set_num_threads(config.machine.threads)
     precision = torch.bfloat16 if config.machine.precision == "bf16" else torch.float32
     network.to(device).to(memory_format=torch.channels_last)
-    prepare = Normalise(config.network.mean, config.network.std).to(device)
+    normalisation = config.network.normalisation()
+    prepare = Normalise(normalisation.mean, normalisation.std).to(device)
     optimiser = make_optimiser(network, schedule)
     mean = RunningMean(network, schedule.ema_decay)
     path = folder / FILE_NAME
@@ -124,7 +125,7 @@ def train_network(
                 logits.float(),
                 batch["target"].to(device).float(),
                 batch["weight"].to(device).float(),
-                network.spec.channels,
+                network.channels,
                 config.loss,
             )
             optimiser.zero_grad(set_to_none=True)

@@ -39,7 +39,7 @@ def score_tiles(
         dataset does not label is left out.
     """
     network.eval()
-    channels = network.spec.channels
+    channels = network.channels
     scores: dict[str, float] = {}
     for dataset, batches in tiles.items():
         counts = torch.zeros(len(channels), 3, dtype=torch.float64)

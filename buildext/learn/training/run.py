@@ -44,7 +44,7 @@ MAY_CHANGE: dict[str, Any] = {
     "machine": True,
     "data_root": True,
     "datasets": True,
-    "network": {"pretrained_origin"},
+    "network": {"weights_origin"},
     "schedule": {"steps"},
 }
 
@@ -63,12 +63,13 @@ def train(config_path: Path, out: Path, *, resume: bool, progress: Progress) -> 
         )
     base = config_path.resolve().parent
     torch.manual_seed(config.seed)
-    network = build_network(config.network.spec())
+    network = build_network(config.network.spec(), config.network.channels)
     hashes: dict[str, str] = {}
-    if config.network.pretrained:
-        weights = resolve_path(config.network.pretrained, base, "pretrained encoder")
+    if config.network.weights:
+        weights = resolve_path(config.network.weights, base, "weights of the encoder")
+        config = config.model_copy(update={"network": config.network.settled(weights)})
         load_encoder(network.encoder, weights)
-        hashes["pretrained"] = hash_file(weights)
+        hashes["weights"] = hash_file(weights)
     pool = read_pool(config, base, progress)
     hashes |= pool.hashes
     learned = config.model_dump(mode="json", exclude=MAY_CHANGE)
@@ -108,12 +109,13 @@ def export_run(run: Path, out: Path) -> None:
     from buildext.models.store import WEIGHTS_NAME, write_model_card
 
     config = check_config(_read_json(run / CONFIG_FILE), str(run / CONFIG_FILE))
-    network = build_network(config.network.spec())
+    network = build_network(config.network.spec(), config.network.channels)
     steps = load_mean(run / FILE_NAME, network)
     out.mkdir(parents=True, exist_ok=True)
     check = export_onnx(network, config.network.normalisation(), out / WEIGHTS_NAME)
     provenance = _read_json(run / PROVENANCE_FILE)
-    write_model_card(out, describe_run(config, provenance, steps, check, last_scores(run)))
+    card = describe_run(config, provenance, steps, network.stride_divisor, check, last_scores(run))
+    write_model_card(out, card)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

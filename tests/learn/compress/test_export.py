@@ -18,8 +18,10 @@ from buildext.learn.networks.loading import (
     normalisation_from_onnx,
     state_dict_from_onnx,
 )
-from buildext.learn.networks.spec import NetworkSpec, Normalisation
+from buildext.learn.networks.normalisation import Normalisation
+from buildext.models.card import NetworkSpec
 
+CHANNELS = ("building", "contact")
 NORMALISATION = Normalisation((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 Exported = tuple[SegmentationNetwork, Path, ExportCheck]
 
@@ -27,8 +29,12 @@ Exported = tuple[SegmentationNetwork, Path, ExportCheck]
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     torch.manual_seed(0)
-    spec = NetworkSpec("tu-tf_mobilenetv3_small_minimal_100", decoder_channels=(16, 16, 8, 8))
-    network = build_network(spec)
+    spec = NetworkSpec(
+        encoder="tu-tf_mobilenetv3_small_minimal_100",
+        decoder_channels=(16, 16, 8, 8),
+        head="subpixel",
+    )
+    network = build_network(spec, CHANNELS)
     # Statistics that differ from each other, as after a training.
     with torch.no_grad():
         for name, value in network.state_dict().items():
@@ -74,7 +80,7 @@ def test_weights_are_halves_named_as_in_the_state_dict(exported: Exported) -> No
 
 def test_the_file_fills_a_fresh_network_strictly(exported: Exported) -> None:
     network, path, _ = exported
-    fresh = build_network(network.spec)
+    fresh = build_network(network.spec, CHANNELS)
     load_strictly(fresh, state_dict_from_onnx(path), str(path))
     image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     session = onnxruntime.InferenceSession(str(path))
@@ -92,6 +98,6 @@ def test_tensors_of_equal_value_keep_their_own_names(
     tiny_spec: NetworkSpec, tmp_path: Path
 ) -> None:
     # Fresh batch norms all hold zeros and ones; the exporter would merge them.
-    network = build_network(tiny_spec)
+    network = build_network(tiny_spec, CHANNELS)
     export_onnx(network, Normalisation(), tmp_path / "model.onnx")
     load_strictly(network, state_dict_from_onnx(tmp_path / "model.onnx"), "model.onnx")

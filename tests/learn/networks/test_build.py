@@ -10,15 +10,16 @@ from buildext.errors import ModelError
 from buildext.learn.networks.build import build_network
 from buildext.learn.networks.heads import SubpixelHead
 from buildext.learn.networks.padding import EvenSameConv2d
-from buildext.learn.networks.spec import NetworkSpec
+from buildext.models.card import NetworkSpec
 
-FULL = NetworkSpec("tu-test_efficientnet", decoder_channels=(16, 16, 8, 8, 8), head="conv")
+CHANNELS = ("building", "contact")
+FULL = NetworkSpec(encoder="tu-test_efficientnet", decoder_channels=(16, 16, 8, 8, 8), head="conv")
 
 
 @pytest.mark.parametrize("height_px", [32, 96])
 @pytest.mark.parametrize("head", ["subpixel", "conv"])
 def test_logits_have_the_images_size(tiny_spec: NetworkSpec, head: str, height_px: int) -> None:
-    network = build_network(tiny_spec if head == "subpixel" else FULL).eval()
+    network = build_network(tiny_spec if head == "subpixel" else FULL, CHANNELS).eval()
     with torch.no_grad():
         logits = network(torch.randn(2, 3, height_px, 64))
     assert logits.shape == (2, 2, height_px, 64)
@@ -35,8 +36,8 @@ def test_even_same_padding_equals_timms_on_even_maps(kernel_px: int) -> None:
 
 
 def test_a_tensorflow_encoder_keeps_no_size_dependent_layer() -> None:
-    spec = NetworkSpec("tu-tf_mobilenetv3_small_minimal_100", decoder_channels=(16, 16, 8, 8))
-    network = build_network(spec)
+    spec = NetworkSpec(encoder="tu-tf_mobilenetv3_small_minimal_100")
+    network = build_network(spec, CHANNELS)
     kinds = [type(module) for module in network.modules()]
     assert EvenSameConv2d in kinds
     assert Conv2dSame not in kinds
@@ -51,18 +52,18 @@ def test_the_subpixel_head_starts_without_a_checkerboard() -> None:
 
 def test_an_unknown_encoder_names_the_nearest() -> None:
     with pytest.raises(ModelError, match="did you mean tu-tf_efficientnetv2_b0"):
-        build_network(NetworkSpec("tu-tf_eficientnetv2_b0"))
+        build_network(NetworkSpec(encoder="tu-tf_eficientnetv2_b0"), CHANNELS)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"head": "dense"}, "the head 'dense'"),
         ({"decoder": "fpn"}, "the decoder 'fpn'"),
-        ({"channels": ()}, "output channels"),
-        ({"decoder_channels": (8, 8)}, "got 2 decoder widths; expected 4"),
+        ({"channels": ("building", "building")}, "output channels"),
+        ({"decoder_channels": (8, 8)}, "got 2 decoder widths; expected 5"),
     ],
 )
 def test_a_spec_that_makes_no_network_is_refused(values: dict, message: str) -> None:
+    channels = values.pop("channels", CHANNELS)
     with pytest.raises(ModelError, match=message):
-        NetworkSpec(**values)
+        build_network(NetworkSpec(encoder="tu-test_efficientnet", **values), channels)

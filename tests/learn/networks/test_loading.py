@@ -11,18 +11,18 @@ from safetensors.torch import save_file
 from buildext.errors import ModelError
 from buildext.learn.networks.build import SegmentationNetwork, build_network
 from buildext.learn.networks.loading import load_encoder, state_dict_from_onnx
-from buildext.learn.networks.spec import NetworkSpec
+from buildext.models.card import NetworkSpec
 
 
 @pytest.fixture
 def network(tiny_spec: NetworkSpec) -> SegmentationNetwork:
     torch.manual_seed(0)
-    return build_network(tiny_spec)
+    return build_network(tiny_spec, ("building",))
 
 
 def encoder_tensors(spec: NetworkSpec) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
-    tensors = build_network(spec).encoder.model.state_dict()
+    tensors = build_network(spec, ("building",)).encoder.model.state_dict()
     return {k: v.clone() for k, v in tensors.items()}
 
 

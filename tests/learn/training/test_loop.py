@@ -49,7 +49,7 @@ def run(
     folder.mkdir(exist_ok=True)
     # A resumed run starts from other random numbers: all it needs is in the checkpoint.
     torch.manual_seed(99 if resume else 0)
-    network = build_network(config.network.spec())
+    network = build_network(config.network.spec(), config.network.channels)
     sampler = TileSampler([scene], config.sampling, config.seed)
     held_out = monitor_tiles(scene, blocks_of(scene, 32.0)[:2], config.sampling)
     monitor = {"town": [as_tensors(tile, config) for tile in held_out]}
