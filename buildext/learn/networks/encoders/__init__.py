@@ -1,0 +1,1 @@
+"""Hand-written encoders, one family a file."""
