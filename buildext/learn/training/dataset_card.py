@@ -3,17 +3,19 @@
 A card is `datasets/<name>/dataset.toml`. It holds no pixels; its paths are relative to a root that
 the user sets (`BUILDEXT_DATA`, or `data_root` in a config), or to the card's own folder for samples
 that lie beside it. `instances = true` promises that touching buildings are separate objects in the
-labels; only such datasets teach the contact channel.
+labels; only such datasets teach the contact channel. An `area` says where the labels are complete:
+outside it nothing is known, neither building nor background.
 """
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from buildext.errors import LabelError, MissingInputError
 
@@ -21,14 +23,32 @@ from buildext.errors import LabelError, MissingInputError
 class SceneEntry(BaseModel):
     """One image, or a glob of images, and its labels.
 
-    `labels` is a vector file or a mask (any value above 0 is building). With a glob in `image`,
-    `{stem}` in `labels` stands for the image's file name without suffix.
+    With a glob in `image`, `{stem}` in `labels` and `area` stands for the image's file name without
+    suffix.
+
+    Attributes:
+        image: the image, or a glob of images.
+        labels: a vector file or a mask (any value above 0 is building).
+        layer: the layer of the labels' file, where it holds several.
+        height_field: the attribute of the labels that holds heights above the ground in metres.
+        area: a vector file; labels are complete inside its polygons and unknown outside.
+        area_layer: the layer of the area's file, where it holds several.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image: str
     labels: str
+    layer: str | None = None
+    height_field: str | None = None
+    area: str | None = None
+    area_layer: str | None = None
+
+    @model_validator(mode="after")
+    def _area_of_layer(self) -> SceneEntry:
+        if self.area_layer is not None and self.area is None:
+            raise ValueError("area_layer names a layer of `area`, which is missing")
+        return self
 
 
 class DatasetCard(BaseModel):
@@ -52,11 +72,26 @@ class DatasetCard(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ScenePaths:
-    """One image and its labels, found on disk; `name` is `dataset/stem`."""
+    """One image and its labels, found on disk.
+
+    Attributes:
+        name: `dataset/stem`.
+        image: the image file.
+        labels: the label file.
+        area: the file of the area of complete labels, if there is one.
+        entry: the entry of the card that the files were found by.
+    """
 
     name: str
     image: Path
     labels: Path
+    area: Path | None
+    entry: SceneEntry
+
+    def files(self) -> dict[str, Path]:
+        """All files that the scene is read from, by their part in it."""
+        files = {"image": self.image, "labels": self.labels}
+        return files if self.area is None else {**files, "area": self.area}
 
 
 def load_card(path: Path) -> DatasetCard:
@@ -84,7 +119,8 @@ def find_scenes(card: DatasetCard, root: Path) -> list[ScenePaths]:
     """All scenes of a card below `root`, sorted by name.
 
     Raises:
-        MissingInputError: an image or its labels are not there.
+        MissingInputError: an image, its labels or its area are not there.
+        LabelError: two images have the same name.
     """
     found = []
     for entry in card.scenes:
@@ -97,14 +133,29 @@ def find_scenes(card: DatasetCard, root: Path) -> list[ScenePaths]:
                 hint="set BUILDEXT_DATA to the folder that the cards' paths start from",
             )
         for image in images:
-            labels = root / entry.labels.format(stem=image.stem)
-            if not labels.is_file():
-                raise MissingInputError(
-                    f"got no labels at {labels} for the image {image.name}",
-                    hint=f"correct `labels` in the card of {card.name}",
-                )
-            found.append(ScenePaths(f"{card.name}/{image.stem}", image, labels))
-    return sorted(found, key=lambda scene: scene.name)
+            labels = _companion(root, entry.labels, image, "labels", card)
+            area = None
+            if entry.area is not None:
+                area = _companion(root, entry.area, image, "area", card)
+            found.append(ScenePaths(f"{card.name}/{image.stem}", image, labels, area, entry))
+    found.sort(key=lambda scene: scene.name)
+    for one, other in pairwise(found):
+        if one.name == other.name:
+            raise LabelError(
+                f"got {one.image} and {other.image}, which would both be the scene {one.name}",
+                hint="rename one; a scene is named after its image without suffix",
+            )
+    return found
+
+
+def _companion(root: Path, pattern: str, image: Path, key: str, card: DatasetCard) -> Path:
+    path = root / pattern.format(stem=image.stem)
+    if not path.is_file():
+        raise MissingInputError(
+            f"got no {key} at {path} for the image {image.name}",
+            hint=f"correct `{key}` in the card of {card.name}",
+        )
+    return path
 
 
 def _matches(path: Path, root: Path, pattern: str) -> bool:

@@ -60,7 +60,7 @@ def read_pool(config: TrainingConfig, base: Path, progress: Progress) -> Pool:
     pool = Pool(training=[], monitor={}, cards=cards, hashes={})
     progress.start("reading scenes", len(found))
     for card, paths in found:
-        scene = read_scene(paths.name, paths.image, paths.labels, card.instances)
+        scene = read_scene(paths, card.instances)
         blocks = held_out_blocks(scene, config.split, config.seed)
         log.info(
             "%s: %d x %d px of %.3f m, %d blocks held out",

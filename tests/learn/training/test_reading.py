@@ -12,8 +12,9 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from buildext.errors import BandError, LabelError, NoCrsError
+from buildext.learn.training.dataset_card import SceneEntry, ScenePaths
 from buildext.learn.training.reading import read_scene
-from buildext.learn.training.scenes import FILL_RGB
+from buildext.learn.training.scenes import FILL_RGB, LabelledScene
 
 
 def write(path: Path, bands: np.ndarray, crs: str | None, pitch: float, **extra: object) -> Path:
@@ -34,6 +35,13 @@ def write(path: Path, bands: np.ndarray, crs: str | None, pitch: float, **extra:
     return path
 
 
+def read(
+    image: Path, labels: Path, instances: bool = False, area: Path | None = None, **entry: str
+) -> LabelledScene:
+    card_entry = SceneEntry(image=image.name, labels=labels.name, **entry)
+    return read_scene(ScenePaths(f"x/{image.stem}", image, labels, area, card_entry), instances)
+
+
 @pytest.fixture
 def bands() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 40, 60), dtype=np.uint8)
@@ -47,9 +55,7 @@ def mask(tmp_path: Path) -> Path:
 
 
 def test_polygons_keep_their_numbers(dataset_folder: Path) -> None:
-    scene = read_scene(
-        "town/scene", dataset_folder / "scene.tif", dataset_folder / "buildings.gpkg", True
-    )
+    scene = read(dataset_folder / "scene.tif", dataset_folder / "buildings.gpkg", instances=True)
     assert scene.image.shape == (512, 640, 3)
     # 3 degrees of UTM zone from its middle meridian the map is true to 0.04 %.
     assert scene.gsd_m == pytest.approx(0.25, rel=1e-3)
@@ -63,7 +69,7 @@ def test_a_web_mercator_pixel_is_measured_on_the_ground(
     bands: np.ndarray, mask: Path, tmp_path: Path
 ) -> None:
     image = write(tmp_path / "scene.tif", bands, "EPSG:3857", 0.3)
-    scene = read_scene("x/scene", image, mask, False)
+    scene = read(image, mask)
     # y = 8 399 737 m is 60 degrees north, where a Mercator metre is half a metre.
     assert scene.gsd_m == pytest.approx(0.15, rel=5e-3)
     assert set(np.unique(scene.labels)) == {0, 1}
@@ -77,7 +83,7 @@ def test_degrees_become_square_pixels(bands: np.ndarray, tmp_path: Path) -> None
     values[0, 10:20, 30:50] = 1
     image = write(tmp_path / "scene.tif", bands, "EPSG:4326", pitch)
     mask = write(tmp_path / "mask.tif", values, "EPSG:4326", pitch)
-    scene = read_scene("x/scene", image, mask, False)
+    scene = read(image, mask)
     assert scene.gsd_m == pytest.approx(0.3 * math.cos(math.radians(60)), rel=0.01)
     height, width = scene.labels.shape
     assert width == 60
@@ -90,7 +96,7 @@ def test_16_bits_are_stretched_and_nodata_is_fill(mask: Path, tmp_path: Path) ->
     bands = rng.integers(300, 1800, (3, 40, 60)).astype(np.uint16)
     bands[:, :5] = 65535
     image = write(tmp_path / "scene.tif", bands, "EPSG:3857", 0.3, nodata=65535)
-    scene = read_scene("x/scene", image, mask, False)
+    scene = read(image, mask)
     assert not scene.valid[:5].any()
     assert scene.valid[5:].all()
     assert (scene.image[:5] == FILL_RGB).all()
@@ -103,18 +109,18 @@ def test_one_band_is_repeated_and_two_are_refused(
     bands: np.ndarray, mask: Path, tmp_path: Path
 ) -> None:
     gray = write(tmp_path / "gray.tif", bands[:1], "EPSG:3857", 0.3)
-    scene = read_scene("x/gray", gray, mask, False)
+    scene = read(gray, mask)
     for channel in range(3):
         np.testing.assert_array_equal(scene.image[..., channel], bands[0])
     two = write(tmp_path / "two.tif", bands[:2], "EPSG:3857", 0.3)
     with pytest.raises(BandError, match="2 bands"):
-        read_scene("x/two", two, mask, False)
+        read(two, mask)
 
 
 def test_what_does_not_fit_is_refused(bands: np.ndarray, mask: Path, tmp_path: Path) -> None:
     nowhere = write(tmp_path / "nowhere.tif", bands, None, 0.3)
     with pytest.raises(NoCrsError):
-        read_scene("x/nowhere", nowhere, mask, False)
+        read(nowhere, mask)
     small = write(tmp_path / "small.tif", bands[:, :20], "EPSG:3857", 0.3)
     with pytest.raises(LabelError, match="mask"):
-        read_scene("x/small", small, mask, False)
+        read(small, mask)
