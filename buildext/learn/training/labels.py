@@ -204,7 +204,7 @@ def _check_place(layer: Layer, source: rasterio.DatasetReader) -> None:
 def _text(bounds: Bounds | None) -> str:
     if bounds is None:
         return "nowhere in the image's CRS"
-    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
+    return "(" + ", ".join(f"{value:.9g}" for value in bounds) + ")"
 
 
 def _burn(layer: Layer, source: rasterio.DatasetReader) -> NDArray[np.int32]:

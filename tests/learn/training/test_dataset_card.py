@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buildext.errors import LabelError, MissingInputError
-from buildext.learn.training.dataset_card import find_scenes, load_card
+from buildext.learn.training.dataset_card import SceneEntry, find_scenes, load_card
 
 DATASETS = Path(__file__).parents[3] / "datasets"
 CARDS = sorted(DATASETS.glob("*/dataset.toml"))
@@ -45,6 +45,25 @@ def test_images_and_their_masks_are_told_apart(dataset_folder: Path, tmp_path: P
         find_scenes(card, dataset_folder)
 
 
+def test_an_area_is_found_beside_its_image_and_names_stay_apart(
+    dataset_folder: Path, tmp_path: Path
+) -> None:
+    card = load_card(dataset_folder / "dataset.toml")
+    for name in ("a.tif", "a.gpkg", "a_area.gpkg", "more/a.tif", "more/a.gpkg", "b.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    entry = SceneEntry(image="a.tif", labels="{stem}.gpkg", area="{stem}_area.gpkg")
+    (found,) = find_scenes(card.model_copy(update={"scenes": (entry,)}), tmp_path)
+    assert found.area == tmp_path / "a_area.gpkg"
+    assert list(found.files()) == ["image", "labels", "area"]
+    lost = entry.model_copy(update={"image": "b.tif", "labels": "a.gpkg"})
+    with pytest.raises(MissingInputError, match=r"no area at .*b_area\.gpkg"):
+        find_scenes(card.model_copy(update={"scenes": (lost,)}), tmp_path)
+    twin = SceneEntry(image="more/a.tif", labels="more/a.gpkg")
+    with pytest.raises(LabelError, match="both be the scene town/a"):
+        find_scenes(card.model_copy(update={"scenes": (entry, twin)}), tmp_path)
+
+
 def test_a_wrong_card_is_refused(dataset_folder: Path) -> None:
     path = dataset_folder / "dataset.toml"
     path.write_text(path.read_text().replace('quality = "clean"', 'quality = "fine"'))
@@ -52,3 +71,6 @@ def test_a_wrong_card_is_refused(dataset_folder: Path) -> None:
         load_card(path)
     with pytest.raises(MissingInputError):
         load_card(dataset_folder / "other.toml")
+    path.write_text(path.read_text().replace('"fine"', '"clean"') + 'area_layer = "surveyed"\n')
+    with pytest.raises(LabelError, match="area_layer names a layer"):
+        load_card(path)
