@@ -63,11 +63,11 @@ def train(
     if snapshot is not None:
         export_run(run, snapshot)
     else:
-        scores = run_training(config, run, resume=resume, progress=progress)
+        scores = run_training(config, run, resume=resume, progress=progress).scores
     model = snapshot or run / "model"
     if isinstance(progress, JsonProgress):
         progress.emit("result", model=str(model), held_out_f1=scores)
     elif not quiet:
         for name, value in scores.items():
-            click.echo(f"held-out F1  {name:32s} {value:.3f}")
+            click.echo(f"F1  {name:40s} {value:.3f}")
         click.echo(f"model: {model}")

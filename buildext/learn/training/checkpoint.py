@@ -1,60 +1,88 @@
-"""Checkpoints: everything a run needs to go on, bit for bit, in one safetensors file.
+"""Checkpoints: everything a phase needs to go on, bit for bit, in one safetensors file.
 
-Tensors are the network's, the running mean's and the optimiser's, each under its own prefix; the
-step stands in the file's metadata together with the config's fingerprint, so that a run is not
-continued under another config by mistake. No pickle is written or read. The file appears
-atomically: a run killed while saving keeps its previous checkpoint.
+Tensors are those of the task (its networks), of the running mean, of the best mean so far where a
+run stops early, and of the optimiser, each under its own prefix; the step and the config's
+fingerprint stand in the file's metadata, so that a run is not continued under another config by
+mistake. No pickle is written or read. The file appears atomically: a run killed while saving keeps
+its previous checkpoint.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from buildext.atomic import atomic_path
 from buildext.errors import ModelError
-from buildext.learn.networks.build import SegmentationNetwork
 from buildext.learn.networks.loading import load_strictly
-from buildext.learn.training.optimisers import RunningMean
 
-FILE_NAME = "checkpoint.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(slots=True)
+class PhaseState:
+    """How far a phase has come.
+
+    Attributes:
+        step: steps done.
+        best: the best mean held-out score so far; only kept where the phase may stop early.
+        stale: validations since then.
+        best_mean: the running mean that reached `best`.
+        finished: nothing is left to do, be it that all steps are done or that it stopped early.
+    """
+
+    step: int = 0
+    best: float = float("-inf")
+    stale: int = 0
+    best_mean: Tensors = field(default_factory=dict)
+    finished: bool = False
 
 
 def save_checkpoint(
     path: Path,
-    network: SegmentationNetwork,
-    mean: RunningMean,
-    optimiser: torch.optim.AdamW,
-    step: int,
+    task: nn.Module,
+    mean: Tensors,
+    optimiser: torch.optim.Optimizer,
+    state: PhaseState,
     fingerprint: str,
 ) -> None:
-    """Write the state after `step` steps."""
+    """Write the state after `state.step` steps."""
     from safetensors.torch import save_file
 
-    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-    tensors |= {f"mean.{k}": v for k, v in mean.tensors.items()}
-    for name, parameter in network.named_parameters():
-        for moment in _MOMENTS if parameter in optimiser.state else ():
-            tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment]
+    tensors = {f"task.{k}": v for k, v in task.state_dict().items()}
+    tensors |= {f"mean.{k}": v for k, v in mean.items()}
+    tensors |= {f"best.{k}": v for k, v in state.best_mean.items()}
+    for name, parameter in task.named_parameters():
+        for moment, value in optimiser.state.get(parameter, {}).items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimiser.{moment}.{name}"] = value
     tensors["random.torch"] = torch.get_rng_state()
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    metadata = {
+        "step": str(state.step),
+        "best": repr(state.best),
+        "stale": str(state.stale),
+        "finished": "yes" if state.finished else "no",
+        "fingerprint": fingerprint,
+    }
     with atomic_path(path, overwrite=True) as temporary:
-        save_file(plain, temporary, {"step": str(step), "fingerprint": fingerprint})
+        save_file(plain, temporary, metadata)
 
 
 def load_checkpoint(
     path: Path,
-    network: SegmentationNetwork,
-    mean: RunningMean,
-    optimiser: torch.optim.AdamW,
+    task: nn.Module,
+    mean: Tensors,
+    optimiser: torch.optim.Optimizer,
     fingerprint: str,
-) -> int:
-    """Restore everything in place; returns the number of steps done.
+) -> PhaseState:
+    """Restore everything in place; returns how far the phase had come.
 
     Raises:
-        ModelError: the file is missing or damaged, or belongs to another config.
+        ModelError: the file is missing or damaged, or belongs to another config or network.
     """
     tensors, metadata = _read(path)
     if metadata["fingerprint"] != fingerprint:
@@ -62,33 +90,42 @@ def load_checkpoint(
             f"the checkpoint {path} was made under another config or other data",
             hint="resume with the config that the run was started with, or choose another --out",
         )
-    step = int(metadata["step"])
-    load_strictly(network, _below(tensors, "network."), str(path))
+    load_strictly(task, _below(tensors, "task."), str(path))
     for name, value in _below(tensors, "mean.").items():
-        mean.tensors[name].copy_(value)
-    moments = {moment: _below(tensors, f"{moment}.") for moment in _MOMENTS}
-    for name, parameter in network.named_parameters():
-        if name in moments["exp_avg"]:
-            state = {m: v[name].to(parameter.device) for m, v in moments.items()}
-            # The moments must have the parameter's own memory layout to add up in the same order.
-            kept = {m: torch.empty_like(parameter).copy_(v) for m, v in state.items()}
-            optimiser.state[parameter] = {"step": torch.tensor(float(step)), **kept}
+        mean[name].copy_(value)
+    moments = _below(tensors, "optimiser.")
+    for name, parameter in task.named_parameters():
+        state = {}
+        for key, value in moments.items():
+            moment, _, owner = key.partition(".")
+            if owner == name:
+                # Moments must have the parameter's own memory layout to add up in the same order;
+                # counters are scalars and stay on the processor.
+                like = value.shape == parameter.shape and value.ndim > 0
+                state[moment] = torch.empty_like(parameter).copy_(value) if like else value
+        if state:
+            optimiser.state[parameter] = state
     torch.set_rng_state(tensors["random.torch"])
-    return step
+    return PhaseState(
+        step=int(metadata["step"]),
+        best=float(metadata["best"]),
+        stale=int(metadata["stale"]),
+        best_mean=_below(tensors, "best."),
+        finished=metadata["finished"] == "yes",
+    )
 
 
-def load_mean(path: Path, network: SegmentationNetwork) -> int:
-    """Fill `network` with the running mean in a checkpoint; returns the number of steps done.
+def load_mean(path: Path) -> tuple[Tensors, int]:
+    """The running mean in a checkpoint and the number of steps behind it.
 
     Raises:
-        ModelError: the file is missing or damaged, or belongs to another network.
+        ModelError: the file is missing or damaged.
     """
     tensors, metadata = _read(path)
-    load_strictly(network, _below(tensors, "mean."), str(path))
-    return int(metadata["step"])
+    return _below(tensors, "best.") or _below(tensors, "mean."), int(metadata["step"])
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -102,5 +139,5 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise ModelError(f"the checkpoint {path} is damaged: {error}", hint="start anew") from error
 
 
-def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _below(tensors: Tensors, prefix: str) -> Tensors:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

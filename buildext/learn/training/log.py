@@ -20,9 +20,13 @@ class TrainingLog:
         folder: of the run.
         done: steps in the checkpoint that the run goes on from; what was logged of later steps
             is dropped, since they are done again.
+        writes: false in all processes of a run but one: nothing is written then.
     """
 
-    def __init__(self, folder: Path, done: int = 0) -> None:
+    def __init__(self, folder: Path, done: int = 0, writes: bool = True) -> None:
+        self._writes = writes
+        if not writes:
+            return
         path = folder / LOG_FILE
         kept = []
         if done and path.exists():
@@ -35,6 +39,8 @@ class TrainingLog:
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Record some values of one step."""
+        if not self._writes:
+            return
         for name, value in values.items():
             self._rows.writerow([step, name, f"{value:.6g}"])
             self._curves.add_scalar(name, value, step)
@@ -49,8 +55,9 @@ class TrainingLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._curves.close()
+        if self._writes:
+            self._file.close()
+            self._curves.close()
 
 
 def last_scores(folder: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Scores on what was held out, while the training runs."""
+"""Scores on what was held out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from buildext.learn.networks.build import SegmentationNetwork
+from buildext.learn.training.sight import Sight
 from buildext.learn.training.tiles import Batch
 
 THRESHOLD = 0.5
@@ -18,39 +18,29 @@ def f1(true_positive: float, predicted: float, actual: float) -> float:
 
 
 @torch.no_grad()
-def score_tiles(
-    network: SegmentationNetwork,
-    tiles: Mapping[str, Sequence[Batch]],
-    prepare: torch.nn.Module,
-    device: torch.device,
-    precision: torch.dtype,
-) -> dict[str, float]:
+def score_tiles(sight: Sight, tiles: Mapping[str, Sequence[Batch]]) -> dict[str, float]:
     """Pixel F1 per dataset and channel, pooled over the dataset's tiles.
 
     Args:
-        network: put in evaluation mode here.
+        sight: put in evaluation mode here.
         tiles: by dataset, each as `tiles.as_tensors` gives them.
-        prepare: turns uint8 images into normalised floats.
-        device: where the network lies.
-        precision: of autocast.
 
     Returns:
         `{"kampala/building": 0.91, ...}` and `mean/<channel>` over the datasets; a channel that a
         dataset does not label is left out.
     """
-    network.eval()
-    channels = network.channels
+    sight.eval()
+    channels = sight.network.channels
+    device = sight.mean.device
     scores: dict[str, float] = {}
     for dataset, batches in tiles.items():
         counts = torch.zeros(len(channels), 3, dtype=torch.float64)
         labelled = torch.zeros(len(channels))
         for batch in batches:
-            images = prepare(batch["image"][None].to(device))
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                logits = network(images)
-            weight = batch["weight"].bool()
-            found = (torch.sigmoid(logits[0].float()).cpu() > THRESHOLD) & weight
-            truth = batch["target"].bool() & weight
+            logits = sight(batch["image"][None].to(device))
+            weight = batch["weight"] > 0
+            found = (torch.sigmoid(logits[0]).cpu() > THRESHOLD) & weight
+            truth = (batch["target"] > THRESHOLD) & weight
             counts += torch.stack([found & truth, found, truth], -1).sum((1, 2)).double()
             labelled += weight.sum((1, 2))
         for k, channel in enumerate(channels):

@@ -1,53 +1,115 @@
-"""The optimiser, its learning rate over time, and the running mean of the weights."""
+"""The optimiser, the groups of parameters that it moves, and the running mean of the weights.
+
+    factor_of = slower_encoder(schedule.encoder_factor)
+    groups = parameter_groups(network.named_parameters(), factor_of, schedule.weight_decay)
+    optimiser = make_optimiser(groups, schedule)
+    for step in ...:
+        rate = set_rate(optimiser, step, schedule)
+
+Each group keeps its own share of the learning rate as `group["factor"]`.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from buildext.learn.networks.build import SegmentationNetwork
 from buildext.learn.training.config import ScheduleSection
+from buildext.learn.training.schedules import rate_factor
 
 
-def make_optimiser(network: SegmentationNetwork, schedule: ScheduleSection) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) in three groups.
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Parameters that share a rate.
 
-    The encoder, which has seen a million photographs, moves slower than the rest; vectors (biases
-    and batch-norm gains) are not decayed.
+    Attributes:
+        parameters: in the order of the network.
+        factor: their share of the learning rate.
+        weight_decay: how strongly they are pulled towards 0.
     """
-    groups: dict[str, list[nn.Parameter]] = {"encoder": [], "rest": [], "vectors": []}
-    encoder_vectors: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        in_encoder = name.startswith("encoder.")
-        if parameter.ndim <= 1:
-            (encoder_vectors if in_encoder else groups["vectors"]).append(parameter)
-        else:
-            groups["encoder" if in_encoder else "rest"].append(parameter)
-    slow, decay = schedule.encoder_factor, schedule.weight_decay
-    return torch.optim.AdamW(
-        [
-            {"params": groups["encoder"], "factor": slow, "weight_decay": decay},
-            {"params": encoder_vectors, "factor": slow, "weight_decay": 0.0},
-            {"params": groups["rest"], "factor": 1.0, "weight_decay": decay},
-            {"params": groups["vectors"], "factor": 1.0, "weight_decay": 0.0},
-        ],
-        lr=schedule.learning_rate,
-    )
+
+    parameters: tuple[nn.Parameter, ...]
+    factor: float
+    weight_decay: float
 
 
-def rate_factor(step: int, schedule: ScheduleSection) -> float:
-    """The share of the full learning rate at a step: a linear rise, then half a cosine to 1 %."""
-    if step < schedule.warm_up_steps:
-        return (step + 1) / schedule.warm_up_steps
-    length = max(1, schedule.steps - schedule.warm_up_steps)
-    done = min(1.0, (step - schedule.warm_up_steps) / length)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def slower_encoder(factor: float) -> Callable[[str], float]:
+    """The rate of an encoder that has seen a million photographs: `factor`, and 1 for the rest."""
+
+    def factor_of(name: str) -> float:
+        return factor if name.startswith("encoder.") else 1.0
+
+    return factor_of
+
+
+def parameter_groups(
+    named: Iterable[tuple[str, nn.Parameter]],
+    factor_of: Callable[[str], float],
+    weight_decay: float,
+) -> list[ParameterGroup]:
+    """One group for each rate, matrices apart from vectors.
+
+    Vectors (biases and the gains of norms) are not decayed: they do not overfit, and a norm's gain
+    of 0 is no simpler than one of 1.
+
+    Args:
+        named: such as `network.named_parameters()`; frozen ones may be among them.
+        factor_of: the share of the learning rate, from a parameter's name.
+        weight_decay: of matrices.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((factor_of(name), decay), []).append(parameter)
+    return [ParameterGroup(tuple(own), *key) for key, own in groups.items()]
+
+
+def make_optimiser(
+    groups: Sequence[ParameterGroup], schedule: ScheduleSection
+) -> torch.optim.Optimizer:
+    """The optimiser that `schedule.optimiser` names, from torch.
+
+    | name | what | `weight_decay` is |
+    |---|---|---|
+    | `sgd` | stochastic gradient descent with Nesterov's momentum (Sutskever et al. 2013) | L2 |
+    | `adam` | Adam (Kingma & Ba 2015) | L2 |
+    | `adamw` | Adam, decay apart from the gradient (Loshchilov & Hutter 2019) | decoupled |
+    | `rmsprop` | RMSprop (Hinton 2012) with momentum | L2 |
+    | `nadam` | Adam with Nesterov's momentum (Dozat 2016) | decoupled |
+    | `radam` | Adam that waits until its variance can be trusted (Liu et al. 2020) | decoupled |
+
+    L2 is added to the gradient, and adaptive optimisers then divide it by the gradient's size;
+    decoupled decay shrinks the weights by `rate * weight_decay` a step.
+    """
+    parts = [
+        {
+            "params": list(group.parameters),
+            "factor": group.factor,
+            "weight_decay": group.weight_decay,
+        }
+        for group in groups
+    ]
+    rate, betas, momentum = schedule.learning_rate, schedule.betas, schedule.momentum
+    match schedule.optimiser:
+        case "sgd":
+            return torch.optim.SGD(parts, lr=rate, momentum=momentum, nesterov=True)
+        case "adam":
+            return torch.optim.Adam(parts, lr=rate, betas=betas)
+        case "adamw":
+            return torch.optim.AdamW(parts, lr=rate, betas=betas)
+        case "rmsprop":
+            return torch.optim.RMSprop(parts, lr=rate, momentum=momentum)
+        case "nadam":
+            return torch.optim.NAdam(parts, lr=rate, betas=betas, decoupled_weight_decay=True)
+        case "radam":
+            return torch.optim.RAdam(parts, lr=rate, betas=betas, decoupled_weight_decay=True)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, step: int, schedule: ScheduleSection) -> float:
-    """Set each group's learning rate for a step; returns the fastest group's."""
+    """Set each group's learning rate for a step; returns the rate of factor 1."""
     rate = schedule.learning_rate * rate_factor(step, schedule)
     for group in optimiser.param_groups:
         group["lr"] = rate * group["factor"]

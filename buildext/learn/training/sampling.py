@@ -4,10 +4,15 @@ Rotation by any angle, flip and change of resolution are one warp, so the pixels
 once. The pyramid (each level the 2x2 mean of the one before) keeps the warp from aliasing when the
 resolution falls by more than 2. Tile number `i` depends on the seed and on `i` alone: workers,
 resuming and batch order cannot change it.
+
+Rotations and flips teach that north does not matter. In off-nadir images it does: all buildings of
+a scene lean the same way, and the winners of SpaceNet 4 left rotations and flips out. `rotate` and
+`flip` switch them off; everything else about a tile stays as it was.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
 
@@ -17,8 +22,11 @@ from numpy.typing import NDArray
 
 from buildext.errors import UsageError
 from buildext.grid.window import Window
+from buildext.learn.training.centres import CELL_PX, HeightClasses, known_cells
 from buildext.learn.training.config import SamplingSection
 from buildext.learn.training.scenes import FILL_RGB, LabelledScene, Tile
+
+log = logging.getLogger(__name__)
 
 # Drawn tiles with less than this share of usable pixels are drawn anew, a few times.
 MIN_USABLE = 0.4
@@ -99,7 +107,8 @@ class Pyramid:
 class TileSampler:
     """Endless random tiles from a set of scenes.
 
-    Datasets are drawn by weight (1 where the config names none) and their scenes by area.
+    Datasets are drawn by weight (1 where the config names none) and their scenes by area. A share
+    of `rare_heights` is drawn at buildings instead, each height class as often as the others.
 
     Raises:
         UsageError: a weight names no dataset, or no dataset is left with a weight above 0.
@@ -116,33 +125,56 @@ class TileSampler:
         self._options = options
         self._seed = seed
         weights = options.weights
-        usable = [
-            s for s in scenes if weights.get(s.dataset, 1.0) > 0 and (s.valid & s.known).any()
-        ]
+        usable = [s for s in scenes if weights.get(s.dataset, 1.0) > 0 and s.counted.any()]
         if not usable:
             raise UsageError(
                 "no scene is left to train on",
                 hint="hold out less, or give at least one dataset a weight above 0",
             )
         self._pyramids = [Pyramid(scene) for scene in usable]
-        area = np.array([np.count_nonzero(s.valid & s.known) * s.gsd_m**2 for s in usable])
+        area = np.array([np.count_nonzero(s.counted) * s.gsd_m**2 for s in usable])
         share = np.zeros(len(usable))
         for dataset in sorted({s.dataset for s in usable}):
             own = np.array([s.dataset == dataset for s in usable])
             share[own] = weights.get(dataset, 1.0) * area[own] / area[own].sum()
         self._share: NDArray[np.float64] = share / share.sum()
+        self._cells = [known_cells(scene) for scene in usable]
+        self._heights: HeightClasses | None = None
+        if options.rare_heights > 0:
+            self._heights = HeightClasses(usable, options.height_limits_m)
+            if not self._heights:
+                log.warning("sampling.rare_heights has no effect: no scene has building heights")
 
     def sample(self, index: int) -> Tile:
         """Tile number `index`."""
         rng = np.random.default_rng([self._seed, 1, index])
         for _ in range(MAX_DRAWS):
-            pyramid = self._pyramids[int(rng.choice(len(self._pyramids), p=self._share))]
-            tile = pyramid.cut(self._place(pyramid.scene, rng), self._options.tile_px)
+            scene, placement = self._draw(rng)
+            tile = self._pyramids[scene].cut(placement, self._options.tile_px)
             if tile.weight.mean() < MIN_USABLE:
                 continue
             if (tile.labels[tile.weight] > 0).any() or rng.random() < self._options.empty_tiles:
                 break
         return tile
+
+    def _draw(self, rng: np.random.Generator) -> tuple[int, Placement]:
+        """The number of a scene and a place in it."""
+        # Nothing is drawn for what is switched off, so that older configs keep their tiles.
+        if self._heights and rng.random() < self._options.rare_heights:
+            number, middle_xy = self._heights.draw(rng)
+            scene = self._pyramids[number].scene
+            placement = self._place(scene, rng)
+            # The building anywhere in the middle half of the tile, not always in its centre.
+            reach_px = self._options.tile_px / 4 * placement.gsd_m / scene.gsd_m
+            x, y = np.array(middle_xy) + rng.uniform(-reach_px, reach_px, 2)
+            return number, replace(placement, centre_xy=(float(x), float(y)))
+        number = int(rng.choice(len(self._pyramids), p=self._share))
+        placement = self._place(self._pyramids[number].scene, rng)
+        cells = self._cells[number]
+        if cells is not None:
+            x, y = cells[int(rng.integers(len(cells)))] + rng.uniform(0, CELL_PX, 2)
+            placement = replace(placement, centre_xy=(float(x), float(y)))
+        return number, placement
 
     def _place(self, scene: LabelledScene, rng: np.random.Generator) -> Placement:
         height, width = scene.labels.shape
@@ -150,10 +182,13 @@ class TileSampler:
         reach_m = MAX_OVERHANG * min(height, width) * scene.gsd_m
         low = max(finest, scene.gsd_m / self._options.max_upsampling)
         high = max(low, min(coarsest, reach_m / self._options.tile_px))
+        centre_xy = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
+        # Drawn also where they are not used: the resolution is then the same with and without.
+        angle_rad, flip = float(rng.uniform(0, 2 * math.pi)), bool(rng.random() < 0.5)
         return Placement(
-            centre_xy=(float(rng.uniform(0, width)), float(rng.uniform(0, height))),
-            angle_rad=float(rng.uniform(0, 2 * math.pi)),
-            flip=bool(rng.random() < 0.5),
+            centre_xy=centre_xy,
+            angle_rad=angle_rad if self._options.rotate else 0.0,
+            flip=flip and self._options.flip,
             gsd_m=float(math.exp(rng.uniform(math.log(low), math.log(high)))),
         )
 

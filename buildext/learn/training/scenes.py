@@ -43,6 +43,11 @@ class LabelledScene:
         """The name of the dataset that the scene belongs to."""
         return self.name.split("/", 1)[0]
 
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Where there is an image and its label is known, bool `(H, W)`."""
+        return np.asarray(self.valid & self.known, np.bool_)
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:

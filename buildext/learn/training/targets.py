@@ -5,6 +5,11 @@ touch: the pixels that have two different buildings within a radius of `max(0.5 
 computed on the tile's own grid, whatever its resolution, with one trick: the largest label within
 the radius (a dilation) differs from the smallest one (an erosion in which background counts as
 infinitely large) exactly where there are two.
+
+Labels that lie some metres beside their buildings are wrong along the edges and right elsewhere.
+Two lengths on the ground say so: within `edge_smoothing_m` of an edge the `building` target slides
+from 1 inside over 1/2 at the edge to 0 outside, and within `ignore_band_m` it has no weight. The
+`contact` channel is left alone: a seam is nothing but edge, and would vanish.
 """
 
 from __future__ import annotations
@@ -43,18 +48,56 @@ def contact_mask(labels: NDArray[np.int32], radius_px: float) -> NDArray[np.bool
     return result
 
 
+def edge_distance_m(
+    inside: NDArray[np.bool_], known: NDArray[np.bool_], gsd_m: float
+) -> NDArray[np.float32]:
+    """Distance to the nearest edge between inside and outside, `(H, W)` in metres.
+
+    Positive inside, negative outside. An edge lies half-way between two pixel centres. Where
+    nothing is known there is no edge: a building cut off by nodata goes on.
+    """
+    to_outside, to_inside = _distance_px(known & ~inside), _distance_px(known & inside)
+    signed = np.where(inside, to_outside - 0.5, 0.5 - to_inside)
+    return np.asarray(signed * gsd_m, np.float32)
+
+
+def _distance_px(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Distance of each pixel centre to the nearest one in `mask`; infinite where that is empty."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance, np.float32)
+
+
+def building_target(
+    tile: Tile, options: LossSection
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Target and weight of the building channel, both `(H, W)`.
+
+    The target is above 1/2 exactly where there is a label, however much it is smoothed.
+    """
+    inside = tile.labels > 0
+    target, weight = inside.astype(np.float32), tile.weight.astype(np.float32)
+    if options.edge_smoothing_m or options.ignore_band_m:
+        distance_m = edge_distance_m(inside, tile.weight > 0, tile.gsd_m)
+        if options.edge_smoothing_m:
+            target = 0.5 + 0.5 * np.clip(distance_m / options.edge_smoothing_m, -1.0, 1.0)
+        weight[np.abs(distance_m) < options.ignore_band_m] = 0.0
+    return target, weight
+
+
 def make_targets(
     tile: Tile, channels: tuple[str, ...], options: LossSection
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Targets and their weights, both uint8 `(K, H, W)` of 0 and 1.
+) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Targets and their weights, both float16 `(K, H, W)` from 0 to 1.
 
     A tile without instances has weight 0 in the contact channel: its seams are unknown.
     """
-    target = np.zeros((len(channels), *tile.labels.shape), np.uint8)
+    target = np.zeros((len(channels), *tile.labels.shape), np.float16)
     weight = np.zeros_like(target)
     for k, channel in enumerate(channels):
         if channel == "building":
-            target[k], weight[k] = tile.labels > 0, tile.weight
+            target[k], weight[k] = building_target(tile, options)
         elif tile.instances:
             radius_px = contact_radius_px(tile.gsd_m, options)
             target[k], weight[k] = contact_mask(tile.labels, radius_px), tile.weight

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from buildext.errors import UsageError
-from buildext.learn.training.config import SamplingSection, SplitSection
+from buildext.learn.training.config import SamplingSection
 from buildext.learn.training.sampling import Placement, Pyramid, TileSampler, monitor_tiles
 from buildext.learn.training.scenes import FILL_RGB, LabelledScene
-from buildext.learn.training.split import blocks_of, erase_blocks, held_out_blocks
+from buildext.learn.training.split import blocks_of
 
 OPTIONS = SamplingSection(tile_px=64)
-SPLIT = SplitSection(block_m=32.0, hold_out=0.25)
 
 
 def test_an_upright_cut_at_native_resolution_is_the_scene_itself(scene: LabelledScene) -> None:
@@ -78,6 +77,46 @@ def test_a_tile_depends_on_its_number_alone(scene: LabelledScene) -> None:
     assert (first.sample(17).image != first.sample(18).image).any()
 
 
+def test_the_random_stream_of_a_tile_is_fixed(scene: LabelledScene) -> None:
+    """A new option that is switched off must not change the tiles of older configs."""
+    other = dataclasses.replace(scene, name="other/scene", image=255 - scene.image)
+    sampler = TileSampler([scene, other], OPTIONS, 11)
+    for number in range(12):
+        rng = np.random.default_rng([11, 1, number])
+        pyramid = Pyramid([scene, other][rng.choice(2, p=[0.5, 0.5])])
+        centre = (rng.uniform(0, 640), rng.uniform(0, 512))
+        angle, flip = rng.uniform(0, 2 * math.pi), rng.random() < 0.5
+        gsd_m = math.exp(rng.uniform(math.log(0.25 / 1.7), math.log(0.65)))
+        expected = pyramid.cut(Placement(centre, angle, flip, gsd_m), 64)
+        if expected.weight.mean() < 0.4:
+            continue
+        tile = sampler.sample(number)
+        assert tile.gsd_m == gsd_m
+        np.testing.assert_array_equal(tile.image, expected.image)
+        np.testing.assert_array_equal(tile.labels, expected.labels)
+
+
+def test_without_rotation_and_flip_tiles_stand_upright(scene: LabelledScene) -> None:
+    # East is red and north is green, everywhere alike.
+    image = np.zeros_like(scene.image)
+    image[..., 0] = np.linspace(0, 255, 640).astype(np.uint8)[None, :]
+    image[..., 1] = np.linspace(255, 0, 512).astype(np.uint8)[:, None]
+    compass = dataclasses.replace(scene, image=image)
+    upright = SamplingSection(tile_px=64, rotate=False, flip=False)
+    mirrored = SamplingSection(tile_px=64, rotate=False)
+    seen = set()
+    for number in range(30):
+        tile = TileSampler([compass], upright, 0).sample(number)
+        if not tile.valid.all():
+            continue
+        assert (np.diff(tile.image[..., 0].astype(int), axis=1) >= 0).all()
+        assert (np.diff(tile.image[..., 1].astype(int), axis=0) <= 0).all()
+        flipped = TileSampler([compass], mirrored, 0).sample(number)
+        assert flipped.gsd_m == tile.gsd_m
+        seen.add((flipped.image == tile.image).all())
+    assert seen == {True, False}
+
+
 def test_resolutions_stay_in_range_and_are_not_made_up(scene: LabelledScene) -> None:
     sampler = TileSampler([scene], OPTIONS, 0)
     seen = [sampler.sample(i).gsd_m for i in range(60)]
@@ -91,40 +130,6 @@ def test_blocks_partition_the_scene(scene: LabelledScene) -> None:
     for block in blocks_of(scene, 32.0):
         covered[block.slices] += 1
     assert (covered == 1).all()
-
-
-def test_training_never_sees_a_held_out_block(scene: LabelledScene) -> None:
-    blocks = held_out_blocks(scene, SPLIT, 1)
-    assert 0 < len(blocks) < len(blocks_of(scene, SPLIT.block_m))
-    # Mark every held-out pixel with a colour that occurs nowhere else.
-    image = np.zeros_like(scene.image)
-    for block in blocks:
-        image[block.slices] = (255, 0, 255)
-    marked = dataclasses.replace(scene, image=image)
-    held_out = np.zeros(scene.labels.shape, np.int32)
-    for block in blocks:
-        held_out[block.slices] = 99
-    marked = dataclasses.replace(marked, labels=held_out)
-    sampler = TileSampler([erase_blocks(marked, blocks)], OPTIONS, 2)
-    for number in range(150):
-        tile = sampler.sample(number)
-        assert not tile.labels.any()
-        # Neither at its own place nor smeared by interpolation: magenta has no green.
-        assert (tile.image[..., 1].astype(int) >= tile.image[..., 0].astype(int) - 9).all()
-
-
-def test_whole_scenes_are_held_out_by_name(scene: LabelledScene) -> None:
-    split = SplitSection(block_m=32.0, hold_out=0.0, scenes=("town/*",))
-    assert held_out_blocks(scene, split, 0) == blocks_of(scene, 32.0)
-    everything = erase_blocks(scene, blocks_of(scene, 32.0))
-    with pytest.raises(UsageError, match="no scene is left"):
-        TileSampler([everything], OPTIONS, 0)
-
-
-def test_the_choice_of_blocks_is_stable_and_depends_on_the_seed(scene: LabelledScene) -> None:
-    assert held_out_blocks(scene, SPLIT, 1) == held_out_blocks(scene, SPLIT, 1)
-    choices = {tuple(held_out_blocks(scene, SPLIT, seed)) for seed in range(8)}
-    assert len(choices) > 1
 
 
 def test_monitor_tiles_score_inside_their_block_only(scene: LabelledScene) -> None:

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from buildext.learn.training.config import LossSection
 from buildext.learn.training.scenes import Tile
-from buildext.learn.training.targets import contact_mask, contact_radius_px, make_targets
+from buildext.learn.training.targets import (
+    contact_mask,
+    contact_radius_px,
+    edge_distance_m,
+    make_targets,
+)
 
 OPTIONS = LossSection()
 
@@ -92,3 +97,96 @@ def test_weights_ignore_nodata_and_unknown_seams() -> None:
     assert not merged[1].any()
     assert not weights[1].any()
     assert weights[0].any()
+
+
+def square_tile(gsd_m: float = 0.5) -> Tile:
+    """One building, rows and columns 20 to 43 of 64."""
+    labels = np.zeros((64, 64), np.int32)
+    labels[20:44, 20:44] = 9
+    everywhere = np.ones(labels.shape, bool)
+    return Tile(np.zeros((64, 64, 3), np.uint8), labels, everywhere, everywhere, True, gsd_m)
+
+
+def test_targets_are_noughts_and_ones_unless_asked() -> None:
+    target, weight = make_targets(square_tile(), ("building", "contact"), OPTIONS)
+    assert target.dtype == weight.dtype == np.float16
+    assert set(np.unique(target).tolist()) == {0.0, 1.0}
+    assert (weight == 1).all()
+
+
+def test_smoothing_slides_through_a_half_at_the_edge() -> None:
+    options = LossSection(edge_smoothing_m=2.0)
+    (target,), (weight,) = make_targets(square_tile(), ("building",), options)
+    # Pixels of 0.5 m: centres lie 0.25, 0.75 ... m from the edge, on both sides.
+    slope = 0.5 + np.array([-2.0, -1.75, -1.25, -0.75, -0.25, 0.25, 0.75, 1.25, 1.75, 2.0]) / 4
+    np.testing.assert_allclose(target[32, 15:25], slope)
+    np.testing.assert_allclose(target[32, 39:49], slope[::-1])
+    assert target[32, 32] == 1
+    assert target[0, 0] == 0
+    assert (weight == 1).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 1.0), st.floats(0.1, 20.0))
+def test_a_smoothed_target_is_above_a_half_exactly_on_labels(
+    seed: int, gsd_m: float, edge_m: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([0, 0, 3, 4], (9, 11)).astype(np.int32)
+    everywhere = np.ones(labels.shape, bool)
+    tile = Tile(np.zeros((9, 11, 3), np.uint8), labels, everywhere, everywhere, True, gsd_m)
+    options = LossSection(edge_smoothing_m=edge_m)
+    (target,), _ = make_targets(tile, ("building",), options)
+    np.testing.assert_array_equal(target > 0.5, labels > 0)
+
+
+@pytest.mark.parametrize(("gsd_m", "ignored"), [(0.5, 4), (0.25, 8), (1.0, 2), (4.0, 0)])
+def test_the_band_is_as_wide_in_metres_at_every_resolution(gsd_m: float, ignored: int) -> None:
+    options = LossSection(ignore_band_m=1.0)
+    _, (weight,) = make_targets(square_tile(gsd_m), ("building",), options)
+    # Half of the ignored pixels of an edge lie on either side of it.
+    half = ignored // 2
+    across = np.flatnonzero(weight[32, :32] == 0).tolist()
+    assert across == list(range(20 - half, 20 + half))
+
+
+def test_seams_are_neither_smoothed_nor_ignored() -> None:
+    labels = two_rectangles(0)
+    everywhere = np.ones(labels.shape, bool)
+    tile = Tile(np.zeros((64, 64, 3), np.uint8), labels, everywhere, everywhere, True, 0.25)
+    options = LossSection(edge_smoothing_m=2.0, ignore_band_m=1.0)
+    target, weight = make_targets(tile, ("building", "contact"), options)
+    plain, everything = make_targets(tile, ("building", "contact"), OPTIONS)
+    np.testing.assert_array_equal(target[1], plain[1])
+    np.testing.assert_array_equal(weight[1], everything[1])
+    # Nor is the seam an edge of the building channel: both sides are building.
+    assert target[0, 32, 32] == 1
+    assert weight[0, 32, 32] == 1
+    hard, full = make_targets(tile, ("building", "contact"), options.as_labelled)
+    np.testing.assert_array_equal(hard, plain)
+    np.testing.assert_array_equal(full, everything)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_edge_distance_equals_the_definition_by_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inside, known = rng.random((7, 9)) < 0.4, rng.random((7, 9)) < 0.8
+    rows, cols = np.mgrid[0:7, 0:9]
+    found = edge_distance_m(inside, known, 0.5)
+    for row in range(7):
+        for col in range(9):
+            other = known & (inside != inside[row, col])
+            reach = np.hypot(rows - row, cols - col)[other].min(initial=np.inf)
+            sign = 1 if inside[row, col] else -1
+            assert found[row, col] == pytest.approx(sign * (reach - 0.5) * 0.5, rel=1e-5)
+
+
+def test_nodata_makes_no_edge() -> None:
+    tile = square_tile()
+    weight = np.ones((64, 64), bool)
+    weight[:, :30] = False
+    labels = np.where(weight, tile.labels, 0)
+    cut = dataclasses.replace(tile, labels=labels, weight=weight, valid=weight)
+    options = LossSection(edge_smoothing_m=2.0)
+    (target,), _ = make_targets(cut, ("building",), options)
+    assert target[32, 30] == 1
+    assert target[32, 43] == pytest.approx(0.5 + 0.25 / 4)

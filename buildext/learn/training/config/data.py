@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pydantic import Field, model_validator
 
 from buildext.learn.training.config.section import Section
 
 
 class SamplingSection(Section):
-    """Which tiles are drawn, at which resolution, and how often from each dataset."""
+    """Which tiles are drawn, at which resolution, and how often from each dataset.
+
+    `rare_heights` is the share of tiles that are drawn at a building, each height class as often as
+    the others; the classes are bounded by `height_limits_m`. `rotate` and `flip` are for images
+    taken from above: where buildings lean, the direction of the lean is worth knowing.
+    """
 
     tile_px: int = Field(default=256, ge=32, multiple_of=32)
     gsd_m: tuple[float, float] = (0.10, 0.65)
     max_upsampling: float = Field(default=1.7, ge=1.0)
     weights: dict[str, float] = Field(default_factory=dict)
     empty_tiles: float = Field(default=0.5, ge=0.0, le=1.0)
+    rotate: bool = True
+    flip: bool = True
+    rare_heights: float = Field(default=0.0, ge=0.0, le=1.0)
+    height_limits_m: tuple[float, ...] = (12.0, 36.0, 100.0)
 
     @model_validator(mode="after")
     def _ordered(self) -> SamplingSection:
         if not 0 < self.gsd_m[0] <= self.gsd_m[1]:
             raise ValueError("gsd_m must be two positive numbers, the finer one first")
+        limits = (0.0, *self.height_limits_m)
+        if any(low >= high for low, high in pairwise(limits)):
+            raise ValueError("height_limits_m must be positive and ascending")
         return self
-
-
-class SplitSection(Section):
-    """What is held out for monitoring: whole scenes, or square blocks of the others."""
-
-    block_m: float = Field(default=64.0, gt=0)
-    hold_out: float = Field(default=0.12, ge=0.0, lt=1.0)
-    scenes: tuple[str, ...] = ()
 
 
 class AugmentSection(Section):

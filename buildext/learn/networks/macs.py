@@ -1,0 +1,23 @@
+"""The cost of a network: multiply-accumulate operations of one image."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@torch.no_grad()
+def count_macs(network: nn.Module, height: int, width: int) -> int:
+    """Multiply-accumulates in convolutions, matrix products and attention on one RGB image.
+
+    Papers count these and leave out norms, activations and additions. The network is left in the
+    mode that it was in.
+    """
+    training = network.training
+    network.eval()
+    image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
+    with FlopCounterMode(display=False) as counter:
+        network(image)
+    network.train(training)
+    return int(counter.get_total_flops()) // 2

@@ -1,0 +1,18 @@
+"""The methods by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from buildext.learn.training.methods import dml, kd, sda, supervised
+from buildext.learn.training.sight import Sight
+from buildext.learn.training.workshop import Workshop
+
+Method = Callable[[Workshop], Sight]
+
+METHODS: dict[str, Method] = {
+    "supervised": supervised.train,
+    "sda": sda.train,
+    "kd": kd.train,
+    "dml": dml.train,
+}
