@@ -13,6 +13,7 @@ from typing import Any
 PACKAGES = (
     "buildext",
     "torch",
+    "accelerate",
     "timm",
     "segmentation-models-pytorch",
     "albumentations",
