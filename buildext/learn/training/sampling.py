@@ -164,7 +164,7 @@ class TileSampler:
             number, middle_xy = self._heights.draw(rng)
             scene = self._pyramids[number].scene
             placement = self._place(scene, rng)
-            # The building anywhere in the middle half of the tile, not always in its centre.
+            # Up to a quarter of a tile off along the scene's axes: not always in the centre.
             reach_px = self._options.tile_px / 4 * placement.gsd_m / scene.gsd_m
             x, y = np.array(middle_xy) + rng.uniform(-reach_px, reach_px, 2)
             return number, replace(placement, centre_xy=(float(x), float(y)))
