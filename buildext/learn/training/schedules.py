@@ -41,7 +41,7 @@ def rate_factor(step: int, schedule: ScheduleSection) -> float:
         case "cosine":
             return _LEAST + (1 - _LEAST) * 0.5 * (1 + math.cos(math.pi * done))
         case "polynomial":
-            return _LEAST + (1 - _LEAST) * (1 - done) ** schedule.power
+            return _LEAST + (1 - _LEAST) * math.pow(1 - done, schedule.power)
         case "step":
             passed = sum(done >= milestone for milestone in schedule.milestones)
             return float(schedule.step_factor**passed)
