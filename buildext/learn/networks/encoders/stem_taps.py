@@ -119,6 +119,8 @@ class StemTapEncoder(nn.Module):
         self.deep = deep and depth == 5
         kept = depth - 3 + self.deep
         model.stages = model.stages[:kept]
+        # timm's list of its own maps, which are not these.
+        del model.feature_info
         self.model = model
         stage16, stage32, stage64 = variant.widths
         stem = [stage16 // 8, stage16 // 4, stage16 // 2]

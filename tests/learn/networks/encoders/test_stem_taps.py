@@ -48,6 +48,13 @@ def test_depth_four_ends_at_stride_16(family: ModuleType, name: str) -> None:
 
 
 @FAMILIES
+def test_timms_list_of_maps_is_gone(family: ModuleType, name: str) -> None:
+    """It names strides 16, 32 and 64, which a reader would take for the encoder's own."""
+    with torch.device("meta"):
+        assert not hasattr(family.build(name).model, "feature_info")
+
+
+@FAMILIES
 def test_a_shallower_encoder_would_be_a_stem(family: ModuleType, name: str) -> None:
     with torch.device("meta"), pytest.raises(ModelError, match="expected 4 or 5"):
         family.build(name, 3)
