@@ -19,9 +19,9 @@ with all of them; for the size s this leaves no other choice of perceptron ratio
 Where the classifier's norm stands changes neither figure: here it is behind the mean over the map.
 
 Maps keep their channels last inside a stage, since LN and the linear maps, which are most of the
-work, want them so; only the depthwise convolution sees a permuted view. In a first comparison this
-trained a tenth to a quarter faster on a CPU than 1 × 1 convolutions over channels-first maps, and
-ran in OpenVINO in half the time.
+work, want them so; only the depthwise convolution sees a permuted view. In one comparison of the
+size xxs on two CPU cores this took, of the time of 1 × 1 convolutions over channels-first maps, 0.9
+in training in float32, 0.7 in bfloat16, and 0.5 and 0.65 in OpenVINO.
 """
 
 from __future__ import annotations
