@@ -52,7 +52,7 @@ def test_maps_at_any_size(name: str, depth: int) -> None:
 
 
 def test_no_dead_parameter() -> None:
-    checks.assert_no_dead_parameter(efficientformer.build("efficientformer_l1", drop_path=0.1))
+    checks.assert_no_dead_parameter(efficientformer.build("efficientformer_l1"))
 
 
 @pytest.mark.parametrize("name", ["efficientformer_l1", "efficientformer_l7"])

@@ -44,7 +44,7 @@ def test_maps_at_any_size(name: str, depth: int) -> None:
 
 
 def test_no_dead_parameter() -> None:
-    checks.assert_no_dead_parameter(hiera.build("hiera_tiny", drop_path=0.1))
+    checks.assert_no_dead_parameter(hiera.build("hiera_tiny"))
 
 
 def test_timms_file_loads_strictly_and_gives_timms_maps() -> None:
