@@ -50,8 +50,3 @@ class LossSection(Section):
                 f"kind = {self.kind!r} does not have; take kind 'bce' or 'bce+dice'"
             )
         return self
-
-    @property
-    def as_labelled(self) -> LossSection:
-        """The same with targets as drawn: what held-out tiles are scored against."""
-        return self.model_copy(update={"edge_smoothing_m": 0.0, "ignore_band_m": 0.0})

@@ -36,17 +36,17 @@ def lovasz_loss(
 def _hinge(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """The loss of one set of pixels, all `(P,)`; 0 where no pixel has weight."""
     positive, negative = weight * target, weight * (1 - target)
-    is_positive, is_negative = positive > 0, negative > 0
-    errors = torch.cat([1 - logits[is_positive], 1 + logits[is_negative]])
-    areas = torch.cat([positive[is_positive], negative[is_negative]])
-    split = int(is_positive.sum())
-    order = errors.detach().argsort(descending=True, stable=True)
+    # Pixels right by a margin have no error and come last: most need not be sorted.
+    missed, found = (positive > 0) & (logits < 1), (negative > 0) & (logits > -1)
+    errors = torch.cat([1 - logits[missed], 1 + logits[found]])
+    areas = torch.cat([positive[missed], negative[found]])
+    errors, order = errors.sort(descending=True, stable=True)
     turned = areas[order]
-    lost = torch.where(order < split, turned, 0.0)
-    return torch.relu(errors[order]) @ jaccard_steps(lost, turned - lost)
+    lost = torch.where(order < missed.sum(), turned, 0.0)
+    return errors @ jaccard_steps(lost, turned - lost, positive.sum())
 
 
-def jaccard_steps(lost: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
+def jaccard_steps(lost: torch.Tensor, added: torch.Tensor, actual: torch.Tensor) -> torch.Tensor:
     """How much the Jaccard loss `1 - I/U` rises as each pixel turns wrong, `(P,)`.
 
     A positive pixel takes its area a from the intersection I, a negative one adds its area b to
@@ -56,8 +56,8 @@ def jaccard_steps(lost: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
     Args:
         lost: area a of each pixel in turn, 0 for negative ones.
         added: area b of each pixel in turn, 0 for positive ones.
+        actual: area of all positive pixels, those that stay right included; a scalar.
     """
-    actual = lost.sum()
     intersection = (actual - lost.cumsum(0)).clamp(min=0.0)
     union = actual + added.cumsum(0)
     before = torch.cat([actual[None], union])[:-1]

@@ -82,11 +82,7 @@ def test_one_class_alone_is_defined(options: LossSection, value: float) -> None:
 def test_a_right_batch_costs_nothing_and_a_wrong_one_something(options: LossSection) -> None:
     pixels = draw(3, dtype=torch.float32)
     right = pixels._replace(logits=50 * (2 * pixels.target - 1))
-    assert gradient_of(right, options)[0].item() == pytest.approx(
-        # Bootstrapping pays for labels that it does not trust in full.
-        0.0,
-        abs=1e-5,
-    )
+    assert gradient_of(right, options)[0].item() == pytest.approx(0.0, abs=1e-5)
     assert gradient_of(right._replace(logits=-right.logits), options)[0].item() > 0.5
 
 
