@@ -24,7 +24,9 @@ COMMANDS = {
     "extract": "Extract building footprints from a scene.",
     "evaluate": "Score footprints against a reference.",
     "train": "Train a model from a configuration file.",
+    "pack": "Write datasets as plain images, to train without geodata libraries.",
     "misalign": "Give clean labels errors that are known.",
+    "study": "Do many trainings that differ in few things, and rank them.",
     "models": "List, show and verify models.",
     "doctor": "Report versions, engines, processor, drivers and disk.",
 }

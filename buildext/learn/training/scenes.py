@@ -1,4 +1,4 @@
-"""Plain values between reading and training: a labelled scene and a labelled tile."""
+"""Plain values between reading and training: labelled scenes and labelled tiles."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ class LabelledScene:
     def counted(self) -> NDArray[np.bool_]:
         """Where there is an image and its label is known, bool `(H, W)`."""
         return np.asarray(self.valid & self.known, np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedScene:
+    """A scene and the sha256 of every file that it comes from, by `name:part`."""
+
+    scene: LabelledScene
+    hashes: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
