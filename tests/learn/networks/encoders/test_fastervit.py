@@ -10,7 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from buildext.errors import ModelError
 from buildext.learn.networks.encoders import fastervit
-from buildext.learn.networks.encoders.fastervit import PlaceMlp, TokenBlock
+from buildext.learn.networks.encoders.fastervit import (
+    FasterViT,
+    FasterViTVariant,
+    PlaceMlp,
+    TokenBlock,
+)
 
 from . import checks
 
@@ -51,7 +56,8 @@ def test_no_dead_parameter() -> None:
 
 
 def test_export(tmp_path: Path) -> None:
-    checks.assert_same_when_exported(fastervit.build("fastervit_0"), tmp_path)
+    narrow = FasterViTVariant((16, 32, 64, 128), (1, 1, 2, 2), (2, 4))
+    checks.assert_same_when_exported(FasterViT(narrow), tmp_path)
 
 
 def test_carriers_bring_word_from_far_windows() -> None:
