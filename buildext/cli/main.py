@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Score footprints against a reference.",
     "train": "Train a model from a configuration file.",
     "pack": "Write datasets as plain images, to train without geodata libraries.",
+    "simulate": "Render an off-nadir scene from footprints with heights.",
     "misalign": "Give clean labels errors that are known.",
     "study": "Do many trainings that differ in few things, and rank them.",
     "models": "List, show and verify models.",

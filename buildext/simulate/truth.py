@@ -1,0 +1,216 @@
+"""Truth in polygons: the roofs as they are seen, the footprints as a map has them.
+
+- `tiers`: the roof of each tier, projected into the image: exact, whether seen or hidden.
+- `roofs`: one feature for each structure of which some roof is seen. Where (nearly) all of its
+  roofs is seen they are the union of its tiers' projected roofs, exact (`outline` is `exact`);
+  where something hides a part, or the structure its own lower roofs, they are traced from the
+  image (`traced`), to about half a pixel.
+- `footprints`: the outlines on the ground, with whatever other errors were asked for. This is the
+  misaligned label.
+
+The step from roof to footprint, `east_m` and `north_m`, is that of the structure's main roof, the
+largest of its tiers; `height_m` is that of its highest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from buildext.simulate.city import City, Roof
+from buildext.simulate.grid import ImageGrid
+from buildext.simulate.label_errors import LabelErrors, lead_astray
+from buildext.simulate.layer import Layer
+from buildext.simulate.roofs import roof_pieces
+from buildext.simulate.view import View
+
+Floats = NDArray[np.float64]
+Polygons = NDArray[np.object_]
+
+_SEEN_SHARE = 0.995
+_LEAST_SEEN_PX = 4
+_TRACED_TOLERANCE_PX = 0.75
+_SNAP_PX = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Structures:
+    """Structures in the image.
+
+    Attributes:
+        tier_roofs: `(n,)` roofs of the tiers in the image, in the plane.
+        tier_step_m: `(n, 2)` step east and north from a tier's roof to its outline.
+        footprints: `(s,)` outlines on the ground, in the plane.
+        roofs: `(s,)` union of the tiers' roofs in the image.
+        step_m: `(s, 2)` step of the main roof.
+        roof_m: `(s,)` height of the main roof.
+        height_m: `(s,)` height of the highest roof.
+    """
+
+    tier_roofs: Polygons
+    tier_step_m: Floats
+    footprints: Polygons
+    roofs: Polygons
+    step_m: Floats
+    roof_m: Floats
+    height_m: Floats
+
+
+def find_structures(city: City, outlines: Polygons, view: View, gsd_m: float) -> Structures:
+    """Project all roofs into the image and gather the tiers of each structure."""
+    pieces = roof_pieces(outlines, city.base_m, city.top_m, city.roof, gsd_m)
+    xy, piece = shapely.get_coordinates(pieces.polygons, return_index=True)
+    z = (pieces.slope_xy[piece] * xy).sum(axis=1) + pieces.offset_m[piece]
+    seen = shapely.set_coordinates(
+        pieces.polygons.copy(), np.column_stack(view.to_image(xy[:, 0], xy[:, 1], z))
+    )
+    # A slope seen edge-on may fold over itself where a hole touches its border.
+    seen = shapely.make_valid(seen, method="structure", keep_collapsed=False)
+    tier_roofs = _unions(seen, pieces.solid, len(outlines))
+    middle = shapely.get_coordinates(shapely.centroid(outlines))
+    there = np.column_stack(view.to_image(middle[:, 0], middle[:, 1], city.top_m))
+    tier_step_m = (middle - there) * gsd_m * np.array([1, -1])
+
+    area = shapely.area(outlines)
+    order = np.lexsort((area, city.structure))
+    last = np.flatnonzero(np.diff(city.structure[order], append=-1))
+    main = order[last]
+    height_m = np.zeros(city.structures)
+    np.maximum.at(height_m, city.structure, city.top_m)
+    return Structures(
+        tier_roofs=tier_roofs,
+        tier_step_m=tier_step_m,
+        footprints=_unions(outlines, city.structure, city.structures),
+        roofs=_unions(tier_roofs, city.structure, city.structures),
+        step_m=tier_step_m[main],
+        roof_m=city.top_m[main],
+        height_m=height_m,
+    )
+
+
+def tiers_layer(city: City, grid: ImageGrid, structures: Structures) -> Layer:
+    """Roofs of all tiers in the image."""
+    inside = _inside(structures.tier_roofs, grid)
+    names = np.array([Roof(r).name.lower() for r in range(len(Roof))], object)
+    fields: dict[str, NDArray[Any]] = {
+        "structure": city.structure_id[city.structure[inside]],
+        "height_m": city.top_m[inside],
+        "base_m": city.base_m[inside],
+        "roof_type": names[city.roof[inside]],
+        "east_m": structures.tier_step_m[inside, 0],
+        "north_m": structures.tier_step_m[inside, 1],
+    }
+    return Layer(grid.crs, grid.to_crs(structures.tier_roofs[inside]), fields)
+
+
+def roofs_layer(
+    city: City,
+    grid: ImageGrid,
+    structures: Structures,
+    seen_px: NDArray[np.int64],
+    instances: Path,
+    mask: Path,
+) -> Layer:
+    """Roofs that are seen.
+
+    Args:
+        city: the buildings.
+        grid: the image grid.
+        structures: see `find_structures`.
+        seen_px: `(s,)` pixels in which each structure's roofs are seen.
+        instances: raster with the number of the structure + 1 where a roof is seen.
+        mask: raster that is 1 there.
+    """
+    area_px = shapely.area(structures.roofs)
+    there = np.flatnonzero((seen_px >= _LEAST_SEEN_PX) & (area_px > 0))
+    share = np.minimum(seen_px[there] / area_px[there], 1.0)
+    whole = (share >= _SEEN_SHARE) & shapely.contains(
+        shapely.box(0, 0, grid.width, grid.height), structures.roofs[there]
+    )
+    polygons = structures.roofs[there].copy()
+    traced = _trace(instances, mask, set((there[~whole] + 1).tolist()))
+    for k in np.flatnonzero(~whole):
+        polygons[k] = traced[int(there[k]) + 1]
+    fields: dict[str, NDArray[Any]] = {
+        "structure": city.structure_id[there],
+        "height_m": structures.height_m[there],
+        "roof_m": structures.roof_m[there],
+        "east_m": structures.step_m[there, 0],
+        "north_m": structures.step_m[there, 1],
+        "seen": share.round(4),
+        "outline": np.where(whole, "exact", "traced").astype(object),
+    }
+    return Layer(grid.crs, grid.to_crs(polygons), fields)
+
+
+def footprints_layer(
+    city: City, grid: ImageGrid, structures: Structures, errors: LabelErrors, seed: int
+) -> Layer:
+    """Footprints with label errors; `east_m`, `north_m` is the step from the main roof to them."""
+    inside = _inside(structures.footprints, grid)
+    moved = lead_astray(
+        grid.to_crs(structures.footprints[inside]), structures.height_m[inside], errors, seed
+    )
+    source = inside[moved.source]
+    true = moved.source >= 0
+    step = moved.offset_xy_m + structures.step_m[source]
+    fields: dict[str, NDArray[Any]] = {
+        "structure": np.where(true, city.structure_id[source], -1),
+        "status": moved.status,
+        "height_m": np.where(true, structures.height_m[source], np.nan),
+        "roof_m": np.where(true, structures.roof_m[source], np.nan),
+        "east_m": step[:, 0],
+        "north_m": step[:, 1],
+        "error_east_m": moved.offset_xy_m[:, 0],
+        "error_north_m": moved.offset_xy_m[:, 1],
+        "rotation_deg": moved.rotation_deg,
+    }
+    return Layer(grid.crs, moved.polygons, fields)
+
+
+def _inside(polygons: Polygons, grid: ImageGrid) -> NDArray[np.int64]:
+    """Indices of the polygons that reach into the image."""
+    frame = shapely.box(0, 0, grid.width, grid.height)
+    shapely.prepare(frame)
+    return np.flatnonzero(shapely.intersects(frame, polygons))
+
+
+def _unions(polygons: Polygons, owner: NDArray[np.int64], count: int) -> Polygons:
+    """The union of each owner's polygons `(count,)`."""
+    # Pieces that meet along a ridge meet to a rounding error: a fine grid closes the gap.
+    several = np.bincount(owner, minlength=count)[owner] > 1
+    polygons = polygons.copy()
+    polygons[several] = shapely.set_precision(polygons[several], _SNAP_PX)
+    order = np.argsort(owner, kind="stable")
+    first = np.searchsorted(owner[order], np.arange(count + 1))
+    out = np.empty(count, object)
+    for k in range(count):
+        own = polygons[order[first[k] : first[k + 1]]]
+        if len(own) == 1:
+            out[k] = own[0]
+            continue
+        out[k] = shapely.union_all(own)
+    return out
+
+
+def _trace(instances: Path, mask: Path, wanted: set[int]) -> dict[int, shapely.Geometry]:
+    """Polygons of some numbers of a raster, in pixels, smoothed to about half a pixel."""
+    import rasterio
+    from affine import Affine
+    from rasterio.features import shapes
+
+    found: dict[int, list[shapely.Geometry]] = {number: [] for number in wanted}
+    with rasterio.open(instances) as numbers, rasterio.open(mask) as roofs:
+        bands = rasterio.band(numbers, 1), rasterio.band(roofs, 1)
+        for geometry, value in shapes(bands[0], mask=bands[1], transform=Affine.identity()):
+            if int(value) in wanted:
+                found[int(value)].append(shapely.geometry.shape(geometry))
+    return {
+        number: shapely.simplify(shapely.union_all(parts), _TRACED_TOLERANCE_PX)
+        for number, parts in found.items()
+    }

@@ -1,0 +1,216 @@
+"""The world: all that stands in a scene, made square by square when a view looks there.
+
+The ground is divided into squares of 256 m. A square holds the tiers whose middles lie in it and
+the trees and cars of its ground; it is made when it is first seen, from streams of random numbers
+of its own and its buildings', and forgotten when others are needed. So memory does not grow with
+the scene, and a square is the same whenever it is made.
+
+What a view sees in a window are faces of all squares that may reach into it: the box over a square,
+as high as its highest building, is projected and compared.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from buildext.grid.window import Window
+from buildext.simulate.buildings import building_solids
+from buildext.simulate.city import City
+from buildext.simulate.faces import Faces
+from buildext.simulate.furniture import furniture
+from buildext.simulate.noise import Noise
+from buildext.simulate.plan import SQUARE_M, Plan
+from buildext.simulate.solids import Solids, join
+from buildext.simulate.view import Depth, View
+from buildext.simulate.zbuffer import SeenFaces
+
+Floats = NDArray[np.float64]
+
+# Crowns reach this high and this far beyond their square.
+_TREE_M = 14.0
+_REACH_M = 8.0
+_KEPT_SQUARES = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Faces that may fall into a window.
+
+    Attributes:
+        faces: their edges and depths in the image.
+        planes: `(f, 4)` their planes.
+        wall: `(f,)`.
+        solid: `(f,)` index into the arrays below.
+        kind, structure, roof_rgb, wall_rgb, texture, facade, axis, salt: of the solids; see
+            `Solids`.
+    """
+
+    faces: SeenFaces
+    planes: Floats
+    wall: NDArray[np.bool_]
+    solid: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    structure: NDArray[np.int64]
+    roof_rgb: NDArray[np.float32]
+    wall_rgb: NDArray[np.float32]
+    texture: NDArray[np.uint8]
+    facade: NDArray[np.uint8]
+    axis: NDArray[np.float32]
+    salt: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Square:
+    solids: Solids
+    faces: Faces
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A square as a view sees it."""
+
+    faces: SeenFaces
+    number: NDArray[np.int64]
+    bounds: Floats
+
+
+class World:
+    """The scene's content.
+
+    Args:
+        city: the buildings.
+        outlines: `(n,)` outlines of the tiers in the plane.
+        gsd_m: metres per pixel.
+        seed: of everything random.
+    """
+
+    def __init__(self, city: City, outlines: NDArray[np.object_], gsd_m: float, seed: int) -> None:
+        self._city, self._outlines = city, outlines
+        self._gsd_m, self._seed = gsd_m, seed
+        self._noise = Noise(seed + 7)
+        self.plan = Plan(outlines, gsd_m)
+        self._side_px = SQUARE_M / gsd_m
+        middle = shapely.get_coordinates(shapely.centroid(outlines))
+        cell = np.floor(middle[:, ::-1] / self._side_px).astype(np.int64)
+        order = np.lexsort((np.arange(len(cell)), cell[:, 1], cell[:, 0]))
+        cells, first = np.unique(cell[order], axis=0, return_index=True)
+        groups = np.split(order, first[1:])
+        self._rows = {(int(i), int(j)): group for (i, j), group in zip(cells, groups, strict=True)}
+        self._low, self._high = cells.min(axis=0) - 1, cells.max(axis=0) + 1
+        self._boxes = self._square_boxes()
+        self._square = functools.lru_cache(maxsize=_KEPT_SQUARES)(self._make)
+        self._sight = functools.lru_cache(maxsize=2 * _KEPT_SQUARES)(self._look)
+
+    @property
+    def highest_m(self) -> float:
+        """Height of the highest thing."""
+        return max(float(self._city.top_m.max()), _TREE_M)
+
+    def seen(self, view: View, window: Window) -> Seen:
+        """The faces that a view may see in a window; none is missing."""
+        return _merge(
+            [
+                (self._square(i, j), self._sight(view, i, j))
+                for i, j in self._reaching(view, window)
+            ],
+            window,
+        )
+
+    def _square_boxes(self) -> dict[tuple[int, int], tuple[Floats, float]]:
+        """Ground bounds of each square's content and its height."""
+        boxes = {}
+        bounds = shapely.bounds(self._outlines)
+        reach = _REACH_M / self._gsd_m
+        for i in range(self._low[0], self._high[0] + 1):
+            for j in range(self._low[1], self._high[1] + 1):
+                corner = np.array([j, i]) * self._side_px
+                box = np.concatenate([corner - reach, corner + self._side_px + reach])
+                top = _TREE_M
+                rows = self._rows.get((i, j))
+                if rows is not None:
+                    box[:2] = np.minimum(box[:2], bounds[rows, :2].min(axis=0))
+                    box[2:] = np.maximum(box[2:], bounds[rows, 2:].max(axis=0))
+                    top = max(top, float(self._city.top_m[rows].max()) + 3.0)
+                boxes[(i, j)] = (box, top)
+        return boxes
+
+    def _reaching(self, view: View, window: Window) -> list[tuple[int, int]]:
+        """Squares whose content may fall into the window, in order."""
+        found = []
+        for square, (box, top) in self._boxes.items():
+            x = np.array([box[0], box[2], box[0], box[2]])
+            y = np.array([box[1], box[1], box[3], box[3]])
+            xt, yt = view.to_image(x, y, np.full(4, top))
+            if (
+                min(x.min(), xt.min()) < window.col_stop
+                and max(x.max(), xt.max()) > window.col
+                and min(y.min(), yt.min()) < window.row_stop
+                and max(y.max(), yt.max()) > window.row
+            ):
+                found.append(square)
+        return found
+
+    def _make(self, i: int, j: int) -> _Square:
+        fields = self.plan.square(i, j)
+        batches = furniture(fields, i, j, self._gsd_m, self._seed, self._noise)
+        rows = self._rows.get((i, j))
+        if rows is not None:
+            batches.append(
+                building_solids(self._city, self._outlines, rows, self._gsd_m, self._seed)
+            )
+        solids = join(batches)
+        return _Square(solids, solids.faces())
+
+    def _look(self, view: View, i: int, j: int) -> _Sight:
+        return _Sight(*self._square(i, j).faces.seen(view))
+
+
+def _merge(parts: Sequence[tuple[_Square, _Sight]], window: Window) -> Seen:
+    """One batch of the faces whose bounds meet the window."""
+    edges, edge_face, numerator, denominator, planes, wall, solid = ([] for _ in range(7))
+    faces = solids = 0
+    for square, sight in parts:
+        west, north, east, south = sight.bounds.T
+        hit = (west < window.col_stop) & (east > window.col)
+        hit &= (north < window.row_stop) & (south > window.row)
+        kept = hit[sight.faces.edge_face]
+        number = np.cumsum(hit) - 1 + faces
+        edges.append(sight.faces.edges[kept])
+        edge_face.append(number[sight.faces.edge_face[kept]])
+        numerator.append(sight.faces.depth.numerator[hit])
+        if sight.faces.depth.denominator is not None:
+            denominator.append(sight.faces.depth.denominator[hit])
+        original = sight.number[hit]
+        planes.append(square.faces.planes[original])
+        wall.append(square.faces.wall[original])
+        solid.append(square.faces.solid[original] + solids)
+        faces += int(hit.sum())
+        solids += len(square.solids)
+    depth = Depth(
+        np.concatenate(numerator) if numerator else np.empty((0, 3)),
+        np.concatenate(denominator) if denominator else None,
+        np.ones(faces, bool),
+    )
+    batch = [square.solids for square, _ in parts]
+    names = ("kind", "structure", "roof_rgb", "wall_rgb", "texture", "facade", "axis", "salt")
+    looks = {
+        name: np.concatenate([getattr(s, name) for s in batch]) if batch else np.empty(0)
+        for name in names
+    }
+    return Seen(
+        faces=SeenFaces(
+            np.concatenate(edges) if edges else np.empty((0, 4)),
+            np.concatenate(edge_face) if edge_face else np.empty(0, np.int64),
+            depth,
+        ),
+        planes=np.concatenate(planes) if planes else np.empty((0, 4)),
+        wall=np.concatenate(wall) if wall else np.empty(0, bool),
+        solid=np.concatenate(solid) if solid else np.empty(0, np.int64),
+        **looks,
+    )
