@@ -59,7 +59,8 @@ def new_figure(width_in: float, height_in: float) -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+    style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
+    with rc_context(style):
         yield Figure(figsize=(width_in, height_in), layout="constrained")
 
 

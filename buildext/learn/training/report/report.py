@@ -187,7 +187,8 @@ def _provenance(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> str
     shown = html.escape(json.dumps(config, indent=1))
     return (
         table(["dataset", "licence", "attribution"], data)
-        + f"<details><summary>Versions and files</summary>{table(['what', 'which'], rows)}</details>"
+        + "<details><summary>Versions and files</summary>"
+        + f"{table(['what', 'which'], rows)}</details>"
         + f"<details><summary>Config</summary><pre>{shown}</pre></details>"
     )
 
