@@ -20,7 +20,7 @@ from torch import nn
 
 from buildext.errors import ModelError
 from buildext.learn.training.checkpoint import PhaseState, load_checkpoint, save_checkpoint
-from buildext.learn.training.config import ScheduleSection
+from buildext.learn.training.config import SamplingSection, ScheduleSection
 from buildext.learn.training.loader import make_loader
 from buildext.learn.training.log import HELD_OUT, TrainingLog
 from buildext.learn.training.optimisers import (
@@ -90,7 +90,7 @@ def _train(
     accelerator, offset, first = shop.accelerator, shop.steps, state.step
     model: nn.Module = accelerator.prepare_model(task)
     network = task.sight.network
-    sampler = TileSampler(list(phase.scenes), shop.config.sampling, shop.config.seed)
+    sampler = TileSampler(list(phase.scenes), _sampling_of(phase, shop), shop.config.seed)
     world = accelerator.num_processes
     loader = make_loader(
         sampler,
@@ -194,6 +194,14 @@ def _schedule_of(phase: Phase, schedule: ScheduleSection) -> ScheduleSection:
             "learning_rate": schedule.learning_rate * phase.rate,
             "warm_up_steps": min(schedule.warm_up_steps, phase.steps // 4),
         }
+    )
+
+
+def _sampling_of(phase: Phase, shop: Workshop) -> SamplingSection:
+    """The config's sampling, with weights for the datasets of the phase alone."""
+    names, sampling = {scene.dataset for scene in phase.scenes}, shop.config.sampling
+    return sampling.model_copy(
+        update={"weights": {k: v for k, v in sampling.weights.items() if k in names}}
     )
 
 

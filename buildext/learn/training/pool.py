@@ -106,11 +106,12 @@ def read_pool(
     names = [card.name for card, _, _ in loaded]
     if len(set(names)) != len(names):
         raise UsageError("two datasets of the config have the same name", hint="name each once")
-    for name in set(config.roles) - set(names):
-        raise UsageError(
-            f"roles names {name!r}; the datasets are {', '.join(sorted(names))}",
-            hint="correct the name or drop the role",
-        )
+    for key, own in (("roles", config.roles), ("sampling.weights", config.sampling.weights)):
+        for name in set(own) - set(names):
+            raise UsageError(
+                f"{key} names {name!r}; the datasets are {', '.join(sorted(names))}",
+                hint="correct the name, or add its card to `datasets`",
+            )
     judges: Role = "clean" if any(role == "clean" for _, _, role in loaded) else "noisy"
     pool = Pool([], [], {}, {}, [card for card, _, _ in loaded], {})
     for card, scenes, role in loaded:
