@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from torch import nn
 from buildext.errors import ModelError
 from buildext.learn.networks.build import SegmentationNetwork
 from buildext.learn.networks.inference import InferenceGraph
-from buildext.learn.networks.loading import INPUT_PREFIX
+from buildext.learn.networks.loading import CONSTANT_PREFIX, INPUT_PREFIX
 from buildext.learn.networks.normalisation import Normalisation
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def export_onnx(
     example = torch.randint(0, 256, (1, 3, size, size), dtype=torch.uint8)
     _trace(graph, example, path)
     model = onnx.load(str(path))
-    _rename_and_halve(model)
+    _name_and_halve(model, network.state_dict())
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return _check(graph, path, network.stride_divisor)
@@ -103,19 +104,33 @@ def _trace(graph: InferenceGraph, example: torch.Tensor, path: Path) -> None:
         )
 
 
-def _rename_and_halve(model: object) -> None:
-    """Give initialisers their state-dict keys and store them as float16 behind a Cast."""
+def _name_and_halve(model: object, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Give initialisers their state-dict keys and store floats as float16 behind a Cast.
+
+    Raises:
+        ModelError: a tensor is not in the graph, so that the file would not fill the network
+            again, or does not fit 16 bits.
+    """
     from onnx import ModelProto, TensorProto, helper, numpy_helper
 
     assert isinstance(model, ModelProto)
     casts = []
     renamed: dict[str, str] = {}
+    missing = {k for k in tensors if not k.endswith("num_batches_tracked")}
     for tensor in model.graph.initializer:
         old = tensor.name
-        if not old.startswith("network."):
-            tensor.name = renamed[old] = INPUT_PREFIX + old
-            continue
         name = old.removeprefix("network.")
+        if name == old:
+            prefix = INPUT_PREFIX if old in ("scale", "offset") else CONSTANT_PREFIX
+            tensor.name = renamed[old] = prefix + old
+            continue
+        if name not in tensors:
+            tensor.name = renamed[old] = CONSTANT_PREFIX + name
+            continue
+        missing.discard(name)
+        if not tensors[name].is_floating_point():
+            tensor.name = renamed[old] = name
+            continue
         values = numpy_helper.to_array(tensor)
         half = values.astype(np.float16)
         if not np.isfinite(half).all():
@@ -128,6 +143,11 @@ def _rename_and_halve(model: object) -> None:
             helper.make_node(
                 "Cast", [name], [name + _HALF_SUFFIX], name=f"{name}.cast", to=TensorProto.FLOAT
             )
+        )
+    if missing:
+        raise ModelError(
+            f"{len(missing)} tensors take no part in the exported network, such as {min(missing)}",
+            hint="a layer of this encoder does not survive the export; report it",
         )
     nodes = list(model.graph.node)
     for node in nodes:
@@ -151,7 +171,7 @@ def _check(graph: InferenceGraph, path: Path, divisor: int) -> ExportCheck:
     engine: dict[str, float] = {}
     rounding: dict[str, float] = {}
     generator = torch.Generator().manual_seed(0)
-    for batch, height, width in ((1, 4 * divisor, 4 * divisor), (2, 3 * divisor, 8 * divisor)):
+    for batch, height, width in ((1, 3 * divisor, 3 * divisor), (2, 2 * divisor, 4 * divisor)):
         # A coarse random pattern, enlarged: images have areas and edges, not only noise.
         coarse = torch.rand(batch, 3, height // 8, width // 8, generator=generator)
         fine = nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")

@@ -11,20 +11,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from buildext.errors import ModelError
-from buildext.learn.networks.decoders.unet import UnetDecoder
+from buildext.learn.networks.decoders.table import build_decoder, decoder_entry
+from buildext.learn.networks.exportable import make_exportable
 from buildext.learn.networks.heads import ConvHead, SubpixelHead
 from buildext.learn.networks.inference import InferenceGraph
 from buildext.learn.networks.loading import load_strictly, state_dict_from_onnx
 from buildext.learn.networks.normalisation import Normalisation
-from buildext.learn.networks.padding import fix_same_padding
-from buildext.learn.networks.registry import build_encoder
+from buildext.learn.networks.registry import (
+    build_encoder,
+    deepest_stride,
+    out_channels,
+    stride_divisor,
+)
 from buildext.models.card import Card, NetworkSpec
-
-DECODERS = ("unet",)
-UNET_CHANNELS = (128, 96, 64, 32, 16)
 
 
 class SegmentationNetwork(nn.Module):
@@ -33,55 +36,59 @@ class SegmentationNetwork(nn.Module):
     Attributes:
         spec: the architecture.
         channels: names of the output channels in order.
-        stride_divisor: heights and widths must be multiples of this, in pixels.
+        stride_divisor: heights and widths of images should be multiples of this, in pixels.
     """
 
     def __init__(self, spec: NetworkSpec, channels: tuple[str, ...]) -> None:
         super().__init__()
         self.spec = spec
         self.channels = channels
-        self.stride_divisor = 2**spec.encoder_depth
-        check_spec(spec, channels)
-        self.encoder, widths = build_encoder(spec.encoder, spec.encoder_depth)
-        blocks = spec.encoder_depth - (1 if spec.head == "subpixel" else 0)
-        decoder_channels = spec.decoder_channels or UNET_CHANNELS[:blocks]
-        self.decoder = UnetDecoder(widths, decoder_channels)
-        head = SubpixelHead if spec.head == "subpixel" else ConvHead
-        self.head = head(decoder_channels[-1], len(channels))
-        fix_same_padding(self)
+        check_channels(channels)
+        subpixel = spec.head == "subpixel"
+        wanted_stride = decoder_entry(spec.decoder).output_stride
+        self.encoder = build_encoder(
+            spec.encoder, spec.encoder_depth, wanted_stride, spec.encoder_options
+        )
+        self.stride_divisor = stride_divisor(self.encoder)
+        decoder = build_decoder(
+            spec.decoder,
+            out_channels(self.encoder),
+            deepest_stride(self.encoder),
+            spec.decoder_channels,
+            subpixel,
+        )
+        self.decoder = decoder.module
+        head = SubpixelHead if subpixel else ConvHead
+        self.head = head(decoder.out_channels, len(channels), decoder.out_stride)
+        make_exportable(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised float images `(N, 3, H, W)` to logits `(N, K, H, W)`.
 
-        `H` and `W` must be multiples of `stride_divisor`.
+        An image whose sides are no multiples of `stride_divisor` is padded below and to the right
+        with zeros, the mean colour, and the logits are cut back. An exported graph does not pad:
+        it takes multiples only, as `Card.stride_divisor` says.
         """
-        features = self.encoder(images)
-        logits: torch.Tensor = self.head(self.decoder(features[1:]))
-        return logits
+        height, width = images.shape[-2:]
+        below = right = 0
+        if not torch.jit.is_tracing():  # type: ignore[no-untyped-call, attr-defined]
+            below, right = -height % self.stride_divisor, -width % self.stride_divisor
+            if below or right:
+                images = F.pad(images, (0, right, 0, below))
+        logits: torch.Tensor = self.head(self.decoder(self.encoder(images)))
+        return logits[..., :height, :width] if below or right else logits
 
 
-def check_spec(spec: NetworkSpec, channels: tuple[str, ...]) -> None:
-    """Refuse a spec that makes no network.
+def check_channels(channels: tuple[str, ...]) -> None:
+    """Refuse output channels that make no network.
 
     Raises:
-        ModelError: naming the value that is wrong.
+        ModelError: there are none, or one stands there twice.
     """
-    if spec.decoder not in DECODERS:
-        raise ModelError(
-            f"got the decoder {spec.decoder!r}; expected one of {', '.join(DECODERS)}",
-            hint="change `decoder` in the config or the model card",
-        )
     if not channels or len(set(channels)) != len(channels):
         raise ModelError(
             f"got the output channels {channels!r}; expected at least one, each once",
             hint="name the channels, such as building and contact",
-        )
-    blocks = spec.encoder_depth - (1 if spec.head == "subpixel" else 0)
-    if len(spec.decoder_channels) not in (0, blocks):
-        raise ModelError(
-            f"got {len(spec.decoder_channels)} decoder widths; expected {blocks} for "
-            f"encoder depth {spec.encoder_depth} and the head {spec.head!r}",
-            hint="give one width per decoder block, deepest first",
         )
 
 
@@ -93,7 +100,7 @@ def build_network(spec: NetworkSpec, channels: tuple[str, ...]) -> SegmentationN
         channels: names of the output channels in order, such as `("building", "contact")`.
 
     Raises:
-        ModelError: the encoder is unknown, or the spec makes no network.
+        ModelError: the encoder or the decoder is unknown, or they do not go together.
     """
     return SegmentationNetwork(spec, channels)
 

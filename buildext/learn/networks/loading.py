@@ -1,13 +1,15 @@
 """Strict loading of weights, from a pretrained encoder or from an exported model.
 
-A pretrained encoder is a safetensors file with timm's keys and without a classifier. Its first
+A pretrained encoder is a safetensors file without a classifier, with timm's keys for an encoder
+whose body is timm's (in the attribute `model`) or with the keys of the encoder itself. Its first
 layer was trained on images normalised by a certain mean and standard deviation, which therefore
-travel with it. Two layers that sit behind the last map we use (`conv_head` and `bn2`) are dropped
-by name; any other missing or unexpected key is an error: a network that loads half of its weights
-trains well enough to hide it.
+travel with it. Layers that sit behind the last map we use are dropped by name (`conv_head` and
+`bn2`, and whatever an encoder lists as `unused_prefixes`); any other missing or unexpected key is
+an error: a network that loads half of its weights trains well enough to hide it.
 
 An exported model (`buildext.learn.compress.export`) is an ONNX file whose initialisers carry the
-keys of the state dict, in 16 bits; those named `input.*` belong to the normalisation in front.
+keys of the state dict, in 16 bits; those named `input.*` belong to the normalisation in front, and
+`constant.*` are fixed tables of the graph.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from buildext.learn.networks.normalisation import KNOWN_FILES, Normalisation
 
 UNUSED_LAYERS = ("conv_head.", "bn2.")
 INPUT_PREFIX = "input."
+CONSTANT_PREFIX = "constant."
 
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:
@@ -34,11 +37,14 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
             match the encoder's exactly.
     """
     tensors, _ = _read_safetensors(path)
-    kept = {k: v for k, v in tensors.items() if not k.startswith(UNUSED_LAYERS)}
-    # smp keeps timm's model under the attribute `model`.
-    inner = encoder.model
-    assert isinstance(inner, nn.Module)
-    load_strictly(inner, kept, str(path))
+    body = getattr(encoder, "model", None)
+    whole = not isinstance(body, nn.Module) or any(k.startswith("model.") for k in tensors)
+    target = encoder if whole else body
+    assert isinstance(target, nn.Module)
+    own = target.state_dict()
+    unused = (*UNUSED_LAYERS, *getattr(encoder, "unused_prefixes", ()))
+    kept = {k: v for k, v in tensors.items() if k in own or not k.startswith(unused)}
+    load_strictly(target, kept, str(path))
 
 
 def normalisation_of_weights(path: Path) -> Normalisation | None:
@@ -112,15 +118,17 @@ def load_strictly(module: nn.Module, tensors: dict[str, torch.Tensor], origin: s
 
 
 def state_dict_from_onnx(path: Path) -> dict[str, torch.Tensor]:
-    """The network's tensors in an exported file, as float32, ready for `load_strictly`.
+    """The network's tensors in an exported file, floats as float32, ready for `load_strictly`.
 
     Raises:
         ModelError: the file is no ONNX file.
     """
     return {
-        name: torch.from_numpy(values.astype(np.float32))
+        name: torch.from_numpy(
+            values.astype(np.float32) if np.issubdtype(values.dtype, np.floating) else values.copy()
+        )
         for name, values in _initialisers(path).items()
-        if not name.startswith(INPUT_PREFIX)
+        if not name.startswith((INPUT_PREFIX, CONSTANT_PREFIX))
     }
 
 

@@ -16,7 +16,7 @@ CHANNELS = ("building", "contact")
 FULL = NetworkSpec(encoder="tu-test_efficientnet", decoder_channels=(16, 16, 8, 8, 8), head="conv")
 
 
-@pytest.mark.parametrize("height_px", [32, 96])
+@pytest.mark.parametrize("height_px", [32, 96, 50])
 @pytest.mark.parametrize("head", ["subpixel", "conv"])
 def test_logits_have_the_images_size(tiny_spec: NetworkSpec, head: str, height_px: int) -> None:
     network = build_network(tiny_spec if head == "subpixel" else FULL, CHANNELS).eval()
@@ -58,7 +58,9 @@ def test_an_unknown_encoder_names_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"decoder": "fpn"}, "the decoder 'fpn'"),
+        ({"decoder": "fcn"}, "the decoder 'fcn'; expected one of unet, unetplusplus"),
+        ({"decoder": "fpn", "decoder_channels": (64, 40)}, "expected a multiple of 32"),
+        ({"decoder": "linknet", "head": "subpixel", "decoder_channels": (8,)}, "expected 0"),
         ({"channels": ("building", "building")}, "output channels"),
         ({"decoder_channels": (8, 8)}, "got 2 decoder widths; expected 5"),
     ],

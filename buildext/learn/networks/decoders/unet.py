@@ -41,13 +41,14 @@ class UnetDecoder(nn.Module):
     """A chain of `UnetBlock`s, deepest first.
 
     Args:
-        encoder_channels: widths of the encoder's maps at strides 2, 4, 8 ..., shallowest first.
+        encoder_channels: widths of the encoder's maps at strides 1, 2, 4 ..., the image first; 0
+            for an absent one.
         decoder_channels: width of each block; as many blocks as doublings.
     """
 
     def __init__(self, encoder_channels: Sequence[int], decoder_channels: Sequence[int]) -> None:
         super().__init__()
-        deepest, *skips = reversed(encoder_channels)
+        deepest, *skips = reversed(encoder_channels[1:])
         skips += [0] * (len(decoder_channels) - len(skips))
         widths = [deepest, *decoder_channels]
         self.blocks = nn.ModuleList(
@@ -55,8 +56,8 @@ class UnetDecoder(nn.Module):
         )
 
     def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Encoder maps at strides 2, 4, 8 ... to the last block's map."""
-        x, *skips = reversed(features)
+        """Encoder maps at strides 1, 2, 4 ... to the last block's map."""
+        x, *skips = reversed(features[1:])
         for i, block in enumerate(self.blocks):
             x = block(x, skips[i] if i < len(skips) else None)
         return x
