@@ -39,6 +39,7 @@ validate_every = 100
 
 [machine]
 device = "cpu"
+precision = "float32"
 threads = 1
 workers = 0
 """
@@ -58,12 +59,12 @@ rate = [
 ]
 
 [[stages]]
-name = "heads"
-reference = "conv"
+name = "widths"
+reference = "narrow"
 [stages.factors]
-head = [
-    { label = "subpixel", network.head = "subpixel" },
-    { label = "conv", network.head = "conv", network.decoder_channels = [16, 16, 8, 8, 8] },
+width = [
+    { label = "wide", network.decoder_channels = [16, 16, 8, 8] },
+    { label = "narrow", network.decoder_channels = [8, 8, 8, 8] },
 ]
 """
 

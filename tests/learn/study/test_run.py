@@ -61,8 +61,8 @@ def test_arms_are_ranked_and_the_best_goes_on(finished: tuple[Path, Path]) -> No
     assert [row["trained"] for row in rows[:4]] == ["yes", "yes", "no", "no"]
     assert [row["rank"] for row in rows[:4]] == ["1", "1", "", ""]
     # The second stage stands on the first one's best arm, and shares that arm's runs.
-    heads = {(row["arm"], row["seed"]): row["run"] for row in rows[4:]}
-    assert [heads["subpixel", seed] for seed in "01"] == [row["run"] for row in rows[:2]]
+    widths = {(row["arm"], row["seed"]): row["run"] for row in rows[4:]}
+    assert [widths["wide", seed] for seed in "01"] == [row["run"] for row in rows[:2]]
     assert len(list((folder / "records").iterdir())) == 6
     best = json.loads((folder / "records" / f"{rows[0]['run']}.json").read_text())
     assert best["config"]["schedule"]["learning_rate"] == 0.01
@@ -141,7 +141,7 @@ def test_a_stage_without_a_trained_arm_hands_nothing_on(study_file: Path, tmp_pa
         do(study_file, tmp_path / "out")
     page = (tmp_path / "out" / "study.html").read_text(encoding="utf-8")
     assert "not trained: no better than a colour threshold" in page
-    assert "Not begun: heads" in page
+    assert "Not begun: widths" in page
 
 
 def test_the_command_shows_plan_latency_and_page(
@@ -160,7 +160,7 @@ def test_the_command_shows_plan_latency_and_page(
         return [json.loads(line) for line in result.stdout.splitlines()]
 
     told = [event["message"] for event in call("--plan")]
-    assert told == ["rates: 4 runs, 4 left", "heads: at most 4 runs, not begun"]
+    assert told == ["rates: 4 runs, 4 left", "widths: at most 4 runs, not begun"]
     assert not out.exists()
     shutil.copytree(done, out)
     assert call()[-1] == {
@@ -170,7 +170,7 @@ def test_the_command_shows_plan_latency_and_page(
     }
     assert "CPU, ms" not in (out / "study.html").read_text(encoding="utf-8")
     call("--latency")
-    # Two arms of the rates share a network with `subpixel`; `conv` is another.
+    # Two arms of the rates share a network with `wide`; `narrow` is another.
     latencies = [json.loads(path.read_text()) for path in (out / "latency").iterdir()]
     assert len(latencies) == 2
     for latency in latencies:
@@ -182,7 +182,7 @@ def test_the_command_shows_plan_latency_and_page(
     check_page(page, out)
     assert [e["message"] for e in call("--plan")] == [
         "rates: 4 runs, 0 left",
-        "heads: 4 runs, 0 left",
+        "widths: 4 runs, 0 left",
     ]
     with pytest.raises(UsageError, match="exclude each other"):
         call("--plan", "--report")
