@@ -59,18 +59,26 @@ def test_figures_of_the_paper(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", mobile_former.VARIANTS)
-@pytest.mark.parametrize("depth", [3, 4, 5])
-def test_maps_at_any_size(name: str, depth: int) -> None:
+def test_maps_at_any_size(name: str) -> None:
     with torch.device("meta"):
-        encoder = mobile_former.build(name, depth)
+        encoder = mobile_former.build(name)
         checks.assert_maps(encoder, 96, 160)
         checks.assert_maps(encoder, 256, 32)
 
 
+@pytest.mark.parametrize("depth", [3, 4])
+def test_fewer_stages(depth: int) -> None:
+    with torch.device("meta"):
+        checks.assert_maps(mobile_former.build("mobile_former_96m", depth), 96, 160)
+
+
 @pytest.mark.parametrize("name", ["mobile_former_26m", "mobile_former_96m"])
-@pytest.mark.parametrize("depth", [4, 5])
-def test_no_dead_parameter(name: str, depth: int) -> None:
-    checks.assert_no_dead_parameter(mobile_former.build(name, depth))
+def test_no_dead_parameter(name: str) -> None:
+    checks.assert_no_dead_parameter(mobile_former.build(name))
+
+
+def test_no_dead_parameter_without_the_last_stage() -> None:
+    checks.assert_no_dead_parameter(mobile_former.build("mobile_former_52m", depth=4))
 
 
 def test_export(tmp_path: Path) -> None:
