@@ -29,9 +29,10 @@ MAY_IMPORT = {
     "engines": GROUND | BASEMENT,
     "footprints": GROUND | BASEMENT,
     "evaluate": GROUND | BASEMENT | {"scene", "footprints"},
-    "simulate": GROUND | BASEMENT | {"footprints"},
+    "align": GROUND | BASEMENT | {"footprints"},
+    "simulate": GROUND | BASEMENT | {"scene", "footprints"},
     "extract": GROUND | BASEMENT | MIDDLE,
-    "learn": GROUND | BASEMENT | MIDDLE,
+    "learn": GROUND | BASEMENT | MIDDLE | {"align"},
     "diagnosis": GROUND | BASEMENT | {"engines"},
 }
 EXCEPTIONS = {

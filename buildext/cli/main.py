@@ -23,11 +23,13 @@ from buildext.errors import BuildextError
 COMMANDS = {
     "extract": "Extract building footprints from a scene.",
     "evaluate": "Score footprints against a reference.",
+    "align": "Move existing footprints to where an image shows them.",
     "train": "Train a model from a configuration file.",
     "pack": "Write datasets as plain images, to train without geodata libraries.",
     "simulate": "Render an off-nadir scene from footprints with heights.",
     "misalign": "Give clean labels errors that are known.",
     "study": "Do many trainings that differ in few things, and rank them.",
+    "encoders": "List the encoders that networks are built from.",
     "models": "List, show and verify models.",
     "doctor": "Report versions, engines, processor, drivers and disk.",
 }
