@@ -80,9 +80,9 @@ def _reading(design: Design, stages: Sequence[StageOutcome]) -> str:
         "A run counts as trained if, on its own held-out blocks, it beats the best threshold on "
         "one colour feature (brightness, a channel, saturation, excess green, differences of "
         "channels), chosen on its training tiles. Arms with a run that failed or does not beat it "
-        "have no rank.",
-        "Click a column's head to sort. Points of a figure lead to their row, and the last column "
-        "to the run's record with its whole config.",
+        "have no rank; “over colour” is the smallest margin of an arm's runs.",
+        "Click a column's head to sort. Points of a figure lead to their row, and the seeds "
+        "under “records” to each run's record with its whole config.",
     ]
     if single:
         names = ", ".join(single)
@@ -143,10 +143,10 @@ def _point(arm: ArmResult, address: str, latencies: Mapping[str, Latency | None]
 def _arms(points: Sequence[Point], metric: str) -> str:
     latent = [point.latency for point in points if point.latency is not None]
     gpu = any(latency.gpu_ms is not None for latency in latent)
-    heads = ["rank", "arm", f"F1, {metric}", "seeds", "held out − threshold"]
+    heads = ["rank", "arm", f"F1, {metric}", "seeds", "over colour"]
     heads += ["params, M", "MACs, G"]
     heads += (["CPU, ms"] if latent else []) + (["GPU, ms"] if gpu else [])
-    heads += ["minutes", "remark", "records"]
+    heads += ["minutes", "records", "remark"]
     rows = []
     for point in points:
         arm, latency = point.arm, point.latency
@@ -167,7 +167,7 @@ def _arms(points: Sequence[Point], metric: str) -> str:
         seconds = [r.seconds for r in arm.runs.values() if r and r.seconds is not None]
         minutes = sum(seconds) / 60 if seconds else None
         cells.append(_scaled_cell(minutes, 1, ".1f"))
-        cells += [text_cell(arm.remark, "text wrap remark"), Cell(_links(arm), kind="text")]
+        cells += [Cell(_links(arm), kind="text"), text_cell(arm.remark, "text wrap remark")]
         kind = "" if arm.rank is not None else "out"
         rows.append(Row(cells, point.address.removeprefix("#"), kind))
     text = table(heads, rows, sortable=True)

@@ -16,7 +16,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #dfe6ee; --soft: #93a1b1; --paper: #14191f;
   --panel: #1d242c; --line: #313b46; --link: #6cc5db; --good: #5cc79a; --bad: #ee8a74; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 72rem; background: var(--paper);
+body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 84rem; background: var(--paper);
   color: var(--ink); font: 15px/1.55 system-ui, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; }
 h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; padding-top: .8rem;
@@ -31,10 +31,10 @@ a { color: var(--link); }
 .facts dt { color: var(--soft); font-size: .8rem; } .facts dd { margin: 0; font-weight: 600; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line);
+th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 th { text-align: right; color: var(--soft); font-weight: 600; background: var(--panel); }
-th.text, td.text { text-align: left; } td.wrap { white-space: normal; min-width: 14rem; }
+th.text, td.text { text-align: left; } td.wrap { white-space: normal; min-width: 9rem; }
 table.sortable th { cursor: pointer; } th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
 tr:target { outline: 2px solid var(--link); } tbody tr:hover { background: var(--panel); }
