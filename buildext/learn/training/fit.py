@@ -64,12 +64,13 @@ def fit(shop: Workshop, phase: Phase, task: Task) -> dict[str, float]:
     state = PhaseState()
     if shop.resume and path.exists():
         state = load_checkpoint(path, task, mean.tensors, optimiser, shop.fingerprint)
-    with TrainingLog(shop.folder, shop.steps + state.step, shop.is_main) as record:
-        if not state.finished:
+    if not state.finished:
+        # The log forgets what lies behind the checkpoint, so a finished phase leaves it alone.
+        with TrainingLog(shop.folder, shop.steps + state.step, shop.is_main) as record:
             _train(shop, phase, task, schedule, optimiser, mean, state, record, path)
-            if shop.is_main:
-                save_checkpoint(path, task, mean.tensors, optimiser, state, shop.fingerprint)
-            shop.accelerator.wait_for_everyone()
+        if shop.is_main:
+            save_checkpoint(path, task, mean.tensors, optimiser, state, shop.fingerprint)
+        shop.accelerator.wait_for_everyone()
     shop.steps += phase.steps
     task.load_state_dict(state.best_mean or mean.tensors)
     return shop.validate(task.sight)

@@ -78,7 +78,7 @@ def read_labels(paths: ScenePaths, source: rasterio.DatasetReader) -> Labels:
     entry = paths.entry
     known = None
     if paths.area is not None:
-        area = _read_layer(paths.area, entry.area_layer, None, source)
+        area = read_layer(paths.area, entry.area_layer, None, source.crs)
         _check_place(area, source)
         known = _burn(area, source) > 0
     if paths.labels.suffix.lower() in RASTER_SUFFIXES:
@@ -89,7 +89,7 @@ def read_labels(paths: ScenePaths, source: rasterio.DatasetReader) -> Labels:
                     hint=f"drop `{key}` from the card or name a vector file in `labels`",
                 )
         return Labels(_read_mask(paths.labels, source), known, None)
-    layer = _read_layer(paths.labels, entry.layer, entry.height_field, source)
+    layer = read_layer(paths.labels, entry.layer, entry.height_field, source.crs)
     if known is None or layer.usable.any():
         # With an area an empty layer is a statement, without one it is a mistake.
         _check_place(layer, source)
@@ -97,10 +97,18 @@ def read_labels(paths: ScenePaths, source: rasterio.DatasetReader) -> Labels:
     return Labels(_burn(layer, source), known, heights_m)
 
 
-def _read_layer(
-    path: Path, name: str | None, field: str | None, source: rasterio.DatasetReader
-) -> Layer:
-    """One layer of polygons, repaired, in the CRS of `source`."""
+def read_layer(path: Path, name: str | None, field: str | None, crs: Any) -> Layer:
+    """One layer of polygons, repaired, brought to `crs`.
+
+    Args:
+        path: of the vector file.
+        name: of the layer; None where the file holds one only.
+        field: an attribute to read along.
+        crs: anything that pyproj takes for a CRS.
+
+    Raises:
+        LabelError: it cannot be read, has no CRS, or holds something else than polygons.
+    """
     try:
         name = _layer_name(path, name)
         info = pyogrio.read_info(path, layer=name)
@@ -117,7 +125,7 @@ def _read_layer(
     if info["crs"] is None:
         raise LabelError(f"got {path} without a coordinate reference system", hint="assign one")
     shapes = _polygons(shapely.from_wkb(wkb), path)
-    transformer = pyproj.Transformer.from_crs(info["crs"], source.crs, always_xy=True)
+    transformer = pyproj.Transformer.from_crs(info["crs"], crs, always_xy=True)
     shapes = shapely.transform(shapes, transformer.transform, interleaved=False)
     return Layer(path, shapes, values[0] if columns else None)
 

@@ -117,8 +117,11 @@ def read_pool(
     for card, scenes, role in loaded:
         for item in scenes:
             _add(pool, card.name, item, role, role == judges, config)
-    split = config.split
-    pool.clean[:] = few_clean(pool.clean, split.clean_share, split.block_m, config.seed)
+    clean, split = list(pool.clean), config.split
+    pool.clean.clear()
+    for name in names:
+        own = [scene for scene in clean if scene.dataset == name]
+        pool.clean += few_clean(own, split.clean_share, split.block_m, config.seed)
     return pool
 
 

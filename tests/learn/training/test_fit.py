@@ -83,10 +83,12 @@ METHOD_TABLES: list[dict[str, Any]] = [
     {"kind": "sda", "unfreeze": "gradual"},
     {"kind": "kd"},
     {"kind": "dml"},
+    {"kind": "align", "rounds": 1},
+    {"kind": "align+sda", "rounds": 1},
 ]
 
 
-@pytest.mark.parametrize("method", METHOD_TABLES, ids=lambda m: "-".join(m.values()))
+@pytest.mark.parametrize("method", METHOD_TABLES, ids=lambda m: "-".join(map(str, m.values())))
 @pytest.mark.parametrize("stop_after", [2, 5])
 def test_resuming_is_bit_for_bit(
     scene: LabelledScene,
@@ -112,7 +114,8 @@ def test_resuming_is_bit_for_bit(
     checkpoints = sorted(
         p.relative_to(tmp_path / "straight") for p in (tmp_path / "straight").glob("phases/*/*")
     )
-    assert len(checkpoints) == (2 if method["kind"] in ("sda", "kd") else 1)
+    phases = {"supervised": 1, "dml": 1, "sda": 2, "kd": 2, "align": 2, "align+sda": 3}
+    assert len(checkpoints) == phases[method["kind"]]
     for path in checkpoints:
         ours, theirs = (
             load_file(tmp_path / "straight" / path),

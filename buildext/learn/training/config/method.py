@@ -17,24 +17,27 @@ class MethodSection(Section):
     Attributes:
         kind: `supervised`, `sda` (noisy labels, then clean ones), `kd` (a teacher on noisy labels,
             a student on clean ones), `dml` (peers that learn together), `align` (noisy labels are
-            moved onto the roofs and learned again) or `align+sda`.
+            moved onto the roofs and learned again), `align+sda`, or `adapt` (a few labels, held by
+            what the network saw before).
         labels: which labels `supervised` and `dml` learn from.
         noisy_share: of all steps, those on noisy labels, in the methods with two phases.
         clean_rate: learning rate of the clean phase as a share of the full one.
-        unfreeze: what the clean phase of `sda` changes: everything (`full`), all but the encoder
-            (`decoder`), the decoder first and one encoder level more in each part of the phase
-            (`gradual`), or everything with rates that fall with depth (`discriminative`).
+        unfreeze: what the clean phase of `sda`, or `adapt`, changes: everything (`full`), all but
+            the encoder (`decoder`), the decoder first and one encoder level more in each part of
+            the phase (`gradual`), or everything with rates that fall with depth
+            (`discriminative`).
         depth_decay: factor of the rate from one encoder level to the next shallower one.
-        temperature: of `kd` and `dml`; softens both distributions.
+        temperature: of `kd`, `dml` and `adapt`; softens both distributions.
         distillation: weight of the teacher's part (`kd`: the labels' part has the rest) or of the
-            peers' part (`dml`: beside the labels' part, which counts 1).
+            peers' or the earlier network's part (`dml`, `adapt`: beside the labels' part, which
+            counts 1).
         peers: number of networks in `dml`.
         rounds: how often `align` moves the labels.
         max_shift_m: how far `align` may move a label.
         min_confidence: labels moved with less are ignored in the loss.
     """
 
-    kind: Literal["supervised", "sda", "kd", "dml", "align", "align+sda"] = "supervised"
+    kind: Literal["supervised", "sda", "kd", "dml", "align", "align+sda", "adapt"] = "supervised"
     labels: Literal["all", "noisy", "clean"] = "all"
     noisy_share: float = Field(default=0.6, gt=0, lt=1)
     clean_rate: float = Field(default=0.3, gt=0, le=1)

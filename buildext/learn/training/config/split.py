@@ -17,8 +17,8 @@ class SplitSection(Section):
         scenes: patterns of scenes (`dataset/stem`) held out whole for monitoring.
         test_scenes: patterns of scenes held out whole for the test.
         gap_m: what lies nearer than this to a held-out block is not trained on either.
-        clean_share: share of the clean labels (by building area, in whole blocks) that is used;
-            the rest of the clean scenes counts as unknown.
+        clean_share: share of each dataset's clean labels (by building area, in whole blocks, at
+            least one) that is used; the rest of the clean scenes is left out.
         seed: of the choice of held-out blocks; the config's own seed without one. Clean blocks
             are always drawn by the config's seed.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from buildext.learn.training.methods import dml, kd, sda, supervised
+from buildext.learn.training.methods import adapt, align, dml, kd, sda, supervised
 from buildext.learn.training.sight import Sight
 from buildext.learn.training.workshop import Workshop
 
@@ -15,4 +15,7 @@ METHODS: dict[str, Method] = {
     "sda": sda.train,
     "kd": kd.train,
     "dml": dml.train,
+    "align": align.train,
+    "align+sda": align.train_then_adapt,
+    "adapt": adapt.train,
 }

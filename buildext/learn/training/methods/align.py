@@ -1,0 +1,78 @@
+"""Alignment: noisy labels are moved to where the network sees their shapes, and learned again.
+
+A label that is misplaced is still the right shape. What a network has learned from many misplaced
+labels is blurred, but centred on the truth if the errors differ from place to place; against that
+blurred picture each label can be moved to its roof (see `buildext.align`). Learned again from the
+moved labels, the picture is sharper. Labels without a sure place are ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+
+from buildext.align import AlignOptions
+from buildext.learn.training.fit import fit
+from buildext.learn.training.methods.sda import adapt
+from buildext.learn.training.methods.supervised import Supervised
+from buildext.learn.training.phase import Phase
+from buildext.learn.training.predict import predict_scene
+from buildext.learn.training.relabel import relabel_scene
+from buildext.learn.training.scenes import LabelledScene
+from buildext.learn.training.sight import Sight
+from buildext.learn.training.workshop import Workshop
+
+log = logging.getLogger(__name__)
+
+
+def train(shop: Workshop) -> Sight:
+    """All steps on noisy labels, which are moved `method.rounds` times on the way."""
+    _learn_and_move(shop, shop.config.schedule.steps)
+    return shop.sight
+
+
+def train_then_adapt(shop: Workshop) -> Sight:
+    """The same for `method.noisy_share` of the steps, then the clean phase of `sda`."""
+    steps = shop.config.schedule.steps
+    noisy_steps = round(shop.config.method.noisy_share * steps)
+    _learn_and_move(shop, noisy_steps)
+    adapt(shop, steps - noisy_steps)
+    return shop.sight
+
+
+def _learn_and_move(shop: Workshop, steps: int) -> None:
+    """Equal parts of `steps`, the first on the labels as they are, each other on moved ones.
+
+    Each part moves the labels from where they were found, not from where the part before put them:
+    errors do not add up.
+    """
+    config = shop.config
+    parts = config.method.rounds + 1
+    ends = [steps * k // parts for k in range(parts + 1)]
+    found = scenes = shop.pool.scenes("noisy")
+    task = Supervised(shop.sight, config.loss)
+    for part in range(parts):
+        if part:
+            scenes = [_move(shop, scene) for scene in found]
+        name = f"aligned-{part}" if part else "noisy"
+        fit(shop, Phase(name, ends[part + 1] - ends[part], scenes), task)
+
+
+def _move(shop: Workshop, scene: LabelledScene) -> LabelledScene:
+    """The scene with its labels where the network sees them now."""
+    finest, coarsest = shop.config.sampling.gsd_m
+    # The middle of what the network is trained on, but no finer than the scene.
+    gsd_m = max(math.sqrt(finest * coarsest), scene.gsd_m)
+    options = AlignOptions(max_shift_m=shop.config.method.max_shift_m)
+    probability = predict_scene(shop.sight, scene, gsd_m)
+    moved = relabel_scene(scene, probability, gsd_m, options, shop.config.method.min_confidence)
+    log.info(
+        "%s: %d of %d labels moved, by %.2f m in the median",
+        scene.name,
+        len(moved.shifts_m),
+        moved.labels,
+        float(np.median(moved.shifts_m)) if len(moved.shifts_m) else 0.0,
+    )
+    return moved.scene
