@@ -113,8 +113,8 @@ def simulate(
 ) -> None:
     """Render an off-nadir scene from FOOTPRINTS with heights, with the truth about it.
 
-    Writes a folder: the image, masks of roofs and facades, roofs as they are seen, and footprints as
-    a map has them, which is where the lean puts them. The fields of the City of Melbourne's data
+    Writes a folder: the image, masks of roofs and facades, roofs as they are seen, and footprints
+    as a map has them, which is where the lean puts them. The fields of the City of Melbourne's data
     and common names of heights are recognised; others are named with options.
     """
     import dataclasses

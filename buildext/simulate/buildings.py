@@ -20,7 +20,7 @@ from buildext.simulate.facade import Style
 from buildext.simulate.faces import Pieces
 from buildext.simulate.label_errors import stream
 from buildext.simulate.roofs import roof_pieces
-from buildext.simulate.solids import Kind, Solids, join, level_pieces
+from buildext.simulate.solids import Kind, Looks, Solids, join, level_pieces
 from buildext.simulate.texture import Surface
 
 Floats = NDArray[np.float64]
@@ -31,6 +31,7 @@ _PARAPET_WIDTH_M = 0.35
 _FREE_EDGE_M = 2.6
 _HIGHEST_BOX_M = 2.4
 _MOST_BOXES = 40
+_HALL_M2 = 900.0
 
 # Sunlit colours, 0 to 255, of roofs and walls as they are seen from the air in many towns.
 _FLAT_ROOFS = np.array(
@@ -48,6 +49,10 @@ _PITCHED_ROOFS = np.array(
     ],
     np.float32,
 )  # fmt: skip
+_HALL_ROOFS = np.array(
+    [(186, 188, 190), (205, 205, 203), (160, 162, 165), (142, 144, 148), (172, 164, 152)],
+    np.float32,
+)
 _WALLS = np.array(
     [
         (176, 166, 150), (152, 118, 98), (165, 163, 158), (205, 202, 196), (136, 130, 122),
@@ -73,7 +78,7 @@ def building_solids(
         seed: of everything random.
     """
     polygons, top_m, base_m = outlines[rows], city.top_m[rows], city.base_m[rows]
-    looks = _Looks(city, polygons, rows, seed)
+    looks = _Appearance(city, polygons, rows, gsd_m, seed)
     floor = _floors(polygons, top_m - base_m, city.roof[rows], gsd_m)
     behind = np.flatnonzero(~shapely.is_empty(floor))
     body = roof_pieces(polygons, base_m, top_m, city.roof[rows], gsd_m)
@@ -93,25 +98,32 @@ def building_solids(
 
 
 def _parapets(
-    looks: _Looks, of: NDArray[np.int64], rim: Polygons, floor: Polygons, floor_m: Floats
+    looks: _Appearance, of: NDArray[np.int64], rim: Polygons, floor: Polygons, floor_m: Floats
 ) -> Solids:
     """Rims with the walls that look onto the roof; those that look outwards are the tier's."""
     pieces = level_pieces(rim, floor_m + PARAPET_M)
     pieces.split[:] = True
     solids = looks.solids(of, pieces, floor, floor_m)
-    solids.kind[:] = Kind.CLUTTER
-    solids.texture[:] = Surface.PLAIN
-    solids.facade[:] = Style.BLANK
+    solids.looks.kind[:] = Kind.CLUTTER
+    solids.looks.texture[:] = Surface.PLAIN
+    solids.looks.facade[:] = Style.BLANK
     coping = np.minimum(0.6 * looks.wall_rgb[of] + 0.5 * looks.roof_rgb[of], 235)
-    solids.roof_rgb[:] = coping
-    solids.wall_rgb[:] = coping
+    solids.looks.roof_rgb[:] = coping
+    solids.looks.wall_rgb[:] = coping
     return solids
 
 
-class _Looks:
+class _Appearance:
     """What buildings look like, drawn for each structure."""
 
-    def __init__(self, city: City, polygons: Polygons, rows: NDArray[np.int64], seed: int) -> None:
+    def __init__(
+        self,
+        city: City,
+        polygons: Polygons,
+        rows: NDArray[np.int64],
+        gsd_m: float,
+        seed: int,
+    ) -> None:
         self.structure = city.structure[rows]
         self.rows = rows
         self.seed = seed
@@ -128,6 +140,8 @@ class _Looks:
         self.roof_rgb = np.where(
             flat[:, None], _choose(_FLAT_ROOFS, pick), _choose(_PITCHED_ROOFS, own[:, 1])
         )
+        hall = ~flat & (shapely.area(polygons) * gsd_m**2 > _HALL_M2)
+        self.roof_rgb[hall] = _choose(_HALL_ROOFS, own[hall, 1])
         self.roof_rgb = np.clip(self.roof_rgb * shade, 0, 235).astype(np.float32)
         glazed = high & (own[:, 2] < 0.5)
         self.wall_rgb = np.where(
@@ -148,19 +162,22 @@ class _Looks:
             pieces=pieces,
             outlines=outlines,
             base_m=base_m,
-            kind=np.full(len(of), Kind.BUILDING, np.uint8),
-            structure=self.structure[of],
-            roof_rgb=self.roof_rgb[of],
-            wall_rgb=self.wall_rgb[of],
-            texture=self.texture[of],
-            facade=self.facade[of],
-            axis=self.axis[of],
-            salt=self.salt[of],
+            looks=Looks(
+                kind=np.full(len(of), Kind.BUILDING, np.uint8),
+                structure=self.structure[of],
+                roof_rgb=self.roof_rgb[of],
+                wall_rgb=self.wall_rgb[of],
+                texture=self.texture[of],
+                facade=self.facade[of],
+                axis=self.axis[of],
+                salt=self.salt[of],
+            ),
         )
 
 
 def _choose(colours: NDArray[np.float32], draw: Floats) -> NDArray[np.float32]:
-    return colours[(draw * len(colours)).astype(np.int64)]
+    chosen: NDArray[np.float32] = colours[(draw * len(colours)).astype(np.int64)]
+    return chosen
 
 
 def _axes(polygons: Polygons) -> NDArray[np.float32]:
@@ -169,7 +186,8 @@ def _axes(polygons: Polygons) -> NDArray[np.float32]:
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1]
     longer = np.hypot(*first.T) >= np.hypot(*second.T)
     along = np.where(longer[:, None], first, second)
-    return (along / np.hypot(*along.T)[:, None]).astype(np.float32)
+    axes: NDArray[np.float32] = (along / np.hypot(*along.T)[:, None]).astype(np.float32)
+    return axes
 
 
 def _floors(
@@ -187,7 +205,7 @@ def _floors(
 
 
 def _clutter(
-    looks: _Looks,
+    looks: _Appearance,
     of: NDArray[np.int64],
     floor: Polygons,
     floor_m: Floats,
@@ -231,13 +249,15 @@ def _clutter(
             pieces=level_pieces(boxes[fits], base_m + np.concatenate(heights)[fits]),
             outlines=boxes[fits],
             base_m=base_m,
-            kind=np.full(len(fits), Kind.CLUTTER, np.uint8),
-            structure=looks.structure[tier],
-            roof_rgb=colour,
-            wall_rgb=colour,
-            texture=np.full(len(fits), Surface.PLAIN, np.uint8),
-            facade=np.full(len(fits), Style.BLANK, np.uint8),
-            axis=looks.axis[tier],
-            salt=looks.salt[tier],
+            looks=Looks(
+                kind=np.full(len(fits), Kind.CLUTTER, np.uint8),
+                structure=looks.structure[tier],
+                roof_rgb=colour,
+                wall_rgb=colour,
+                texture=np.full(len(fits), Surface.PLAIN, np.uint8),
+                facade=np.full(len(fits), Style.BLANK, np.uint8),
+                axis=looks.axis[tier],
+                salt=looks.salt[tier],
+            ),
         )
     ]

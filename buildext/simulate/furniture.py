@@ -14,8 +14,8 @@ from buildext.simulate.facade import Style
 from buildext.simulate.faces import Pieces
 from buildext.simulate.label_errors import stream
 from buildext.simulate.noise import Noise
-from buildext.simulate.plan import SQUARE_M, Fields
-from buildext.simulate.solids import Kind, Solids, level_pieces
+from buildext.simulate.plan import OPEN_M, SQUARE_M, Fields
+from buildext.simulate.solids import Kind, Looks, Solids, level_pieces
 from buildext.simulate.texture import Surface
 
 Floats = NDArray[np.float64]
@@ -32,9 +32,8 @@ _CARS = np.array(
     ],
     np.float32,
 )  # fmt: skip
-_LEAVES_RGB = np.array((82.0, 98.0, 58.0))
+_LEAVES_RGB = np.array((82.0, 98.0, 58.0), np.float64)
 PARKED_M, DRIVEN_M = 4.3, 7.6
-OPEN_M = 22.0
 
 
 def furniture(
@@ -59,7 +58,7 @@ def _nearest_in_lots(error: NDArray[np.float32]) -> tuple[Floats, NDArray[np.flo
 def _trees(
     fields: Fields, i: int, j: int, gsd_m: float, rng: np.random.Generator, noise: Noise
 ) -> Solids:
-    street, wall, density = fields.street_m, fields.wall_m, fields.density
+    street, wall, density, water = fields.street_m, fields.wall_m, fields.density, fields.water
     # Along kerbs.
     kerb, error = _nearest_in_lots(np.abs(street - 1.9))
     rows = [kerb[(error < 0.6) & (rng.random(len(kerb)) < 0.42)]]
@@ -73,8 +72,9 @@ def _trees(
         x, y = place.astype(np.int64).T
         s, w, d = street[y, x], wall[y, x], density[y, x]
         wood = noise.at(place[:, 0] + j * SQUARE_M, place[:, 1] + i * SQUARE_M, 37.0)
-        chance = np.where(s > OPEN_M, np.clip(1.9 * wood - 0.55, 0, 0.85), 0.0)
+        chance = np.where(s > OPEN_M, np.clip(2.0 * wood - 0.95, 0.01, 0.8), 0.0)
         chance = np.where((s <= 0) & (w > 2.5), np.clip(0.75 - 1.5 * d, 0.04, 0.6), chance)
+        chance = np.where(water[y, x], 0.0, chance)
         rows.append(place[rng.random(len(place)) < chance])
     place = np.concatenate(rows)
     count = len(place)
@@ -108,18 +108,18 @@ def _crowns(place_m: Floats, radius_m: Floats, gsd_m: float, rng: np.random.Gene
 
 def _cars(fields: Fields, i: int, j: int, gsd_m: float, rng: np.random.Generator) -> Solids:
     street = fields.street_m
-    grad_y, grad_x = np.gradient(street.astype(np.float64))
+    rise = np.array(np.gradient(street.astype(np.float64)))
     places = []
     for distance, chance in ((PARKED_M, 0.62), (DRIVEN_M, 0.16)):
         place, error = _nearest_in_lots(np.abs(street - distance))
         places.append(place[(error < 0.5) & (rng.random(len(place)) < chance)])
     place = np.concatenate(places)
     x, y = place.astype(np.int64).T
-    away = np.column_stack([grad_x[y, x], grad_y[y, x]])
-    steep = np.hypot(*away.T) > 0.6
+    away: Floats = np.column_stack([rise[1][y, x], rise[0][y, x]])
+    steep = np.linalg.norm(away, axis=1) > 0.6
     busy = fields.density[y, x] > 0.1
     place, away = place[steep & busy], away[steep & busy]
-    away = away / np.hypot(*away.T)[:, None]
+    away = away / np.linalg.norm(away, axis=1, keepdims=True)
     along = np.column_stack([-away[:, 1], away[:, 0]])
     along = along * np.where(rng.random((len(along), 1)) < 0.5, -1, 1)
     middle = (place + np.array([j, i]) * SQUARE_M) / gsd_m
@@ -143,7 +143,7 @@ def _cars(fields: Fields, i: int, j: int, gsd_m: float, rng: np.random.Generator
         Surface.PLAIN,
         rng,
     )
-    solids.wall_rgb[:] = np.concatenate([rgb, glass])
+    solids.looks.wall_rgb[:] = np.concatenate([rgb, glass])
     return solids
 
 
@@ -168,12 +168,14 @@ def _plain(
         pieces=pieces,
         outlines=outlines,
         base_m=base_m,
-        kind=np.full(count, kind, np.uint8),
-        structure=np.full(count, -1),
-        roof_rgb=rgb,
-        wall_rgb=rgb.copy(),
-        texture=np.full(count, texture, np.uint8),
-        facade=np.full(count, Style.BLANK, np.uint8),
-        axis=np.tile(np.array([1, 0], np.float32), (count, 1)),
-        salt=rng.integers(2**31, size=count),
+        looks=Looks(
+            kind=np.full(count, kind, np.uint8),
+            structure=np.full(count, -1),
+            roof_rgb=rgb,
+            wall_rgb=rgb.copy(),
+            texture=np.full(count, texture, np.uint8),
+            facade=np.full(count, Style.BLANK, np.uint8),
+            axis=np.tile(np.array([1, 0], np.float32), (count, 1)),
+            salt=rng.integers(2**31, size=count),
+        ),
     )

@@ -12,16 +12,15 @@ Borders between grass and soil follow noise of several scales, those along stree
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from buildext.grid.window import Window
-from buildext.simulate.furniture import OPEN_M
 from buildext.simulate.noise import Noise
-from buildext.simulate.plan import Plan
+from buildext.simulate.plan import OPEN_M, Plan, is_water
 from buildext.simulate.texture import Surface, Textures
 
 Singles = NDArray[np.float32]
@@ -42,9 +41,9 @@ class GroundCover:
 
     def colours(self, window: Window, place: NDArray[np.int64]) -> tuple[Singles, Singles]:
         """Colours in full sun `(3, n)` of the pixels at `place` (flat), and their share of sky."""
-        f = _Fields(*(_zoom(field, *axes).ravel()[place] for field, axes in self._fields(window)))
-        row, col = np.divmod(place, window.width)
-        row, col = row + window.row, col + window.col
+        f = self._fields(window, place)
+        row, col = np.divmod(place.astype(np.int32), np.int32(window.width))
+        row, col = row + np.int32(window.row), col + np.int32(window.col)
         sort = _sorts(f)
         colour = np.empty((3, len(place)), np.float32)
         for surface in (Surface.GRASS, Surface.SOIL, Surface.PAVED, Surface.ASPHALT):
@@ -63,8 +62,8 @@ class GroundCover:
         sky = 1 - np.exp(f.wall_m / np.float32(-7.0)) * np.minimum(0.9 * f.density, 0.45)
         return colour, sky.astype(np.float32)
 
-    def _fields(self, window: Window) -> Iterator[tuple[Singles, tuple[Doubles, Doubles]]]:
-        """The fields on the plan's grid, in the order of `_Fields`, with the window's pixels."""
+    def _fields(self, window: Window, place: NDArray[np.int64]) -> _Fields:
+        """What is known of the pixels at `place` (flat) of a window."""
         rows = (np.arange(window.row, window.row_stop) + 0.5) * self._gsd_m - 0.5
         cols = (np.arange(window.col, window.col_stop) + 0.5) * self._gsd_m - 0.5
         top, left = int(np.floor(rows[0])) - 1, int(np.floor(cols[0])) - 1
@@ -77,19 +76,25 @@ class GroundCover:
         steep[1:-1, 1:-1] = 0.5 * np.hypot(dx, dy)
         y, x = np.arange(top, top + height)[:, None], np.arange(left, left + width)[None, :]
         patchy = 0.7 * self._noise.at(x, y, 24.0) + 0.3 * self._noise.at(x + 5077, y, 5.0)
-        axes = rows - top, cols - left
-        for field in (
-            plan.street_m,
-            plan.wall_m,
-            plan.density,
-            steep,
-            patchy,
-            self._noise.at(x + 313, y + 811, 150.0),
-            self._noise.at(x, y + 991, 11.0),
-            self._noise.at(x + 7919, y, 5.0),
-            self._noise.at(x, y + 6133, 5.0),
-        ):
-            yield field, axes
+        # Borders are drawn along some fields, which are interpolated; of the others the nearest
+        # cell will do.
+        i, j = np.rint(rows - top).astype(np.int32), np.rint(cols - left).astype(np.int32)
+        cell = (i[:, None] * np.int32(width) + j).ravel()[place]
+
+        def fine(field: Singles) -> Singles:
+            return _zoom(field, rows - top, cols - left).ravel()[place]
+
+        return _Fields(
+            street_m=fine(plan.street_m),
+            wall_m=plan.wall_m.ravel()[cell],
+            density=plan.density.ravel()[cell],
+            steep=fine(steep),
+            patchy=fine(patchy),
+            wide=fine(plan.wide),
+            wear=self._noise.at(x, y + 991, 11.0).ravel()[cell],
+            bend_x=self._noise.at(x + 7919, y, 5.0).ravel()[cell],
+            bend_y=self._noise.at(x, y + 6133, 5.0).ravel()[cell],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,9 @@ class _Fields:
     """What is known of some pixels, each `(n,)`.
 
     Attributes:
-        street_m, wall_m, density: see `plan`.
+        street_m, wall_m, density, wide: see `plan`.
         steep: steepness of `street_m`; small in the middle of a street.
         patchy: noise that tells grass from bare soil.
-        wide: noise that tells where water is.
         wear: noise that makes large patches lighter or darker.
         bend_x, bend_y: noise for the borders of texture cells.
     """
@@ -125,14 +129,14 @@ def _sorts(f: _Fields) -> NDArray[np.uint8]:
     urban = f.density > _URBAN
     sort[urban & (f.street_m > 0) & (f.street_m <= KERB_M)] = Surface.PAVED
     sort[urban & (f.street_m > KERB_M) & (f.street_m < OPEN_M)] = Surface.ASPHALT
-    sort[(f.street_m > 36.0) & (f.wide > 0.62)] = Surface.PLAIN
+    sort[is_water(f.street_m, f.wide)] = Surface.PLAIN
     return sort
 
 
-def _zoom(values: Singles, rows: NDArray[np.float64], cols: NDArray[np.float64]) -> Singles:
+def _zoom(values: Singles, rows: NDArray[Any], cols: NDArray[Any]) -> Singles:
     """Bilinear values at all crossings of `rows` and `cols`."""
     i, j = np.floor(rows).astype(np.int64), np.floor(cols).astype(np.int64)
     fi, fj = (rows - i).astype(np.float32)[:, None], (cols - j).astype(np.float32)
     across = values[:, j] * (1 - fj) + values[:, j + 1] * fj
-    zoomed: Singles = across[i] * (1 - fi) + across[i + 1] * fi
+    zoomed: Singles = (across[i] * (1 - fi) + across[i + 1] * fi).astype(np.float32)
     return zoomed

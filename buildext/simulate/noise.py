@@ -26,7 +26,8 @@ def hashed(salt: int, *keys: NDArray[Any] | int) -> Singles:
             mixed ^= mixed >> np.uint32(15)
             mixed = mixed * np.uint32(0x85EBCA77)
             mixed ^= mixed >> np.uint32(13)
-    return (mixed >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+    even: Singles = (mixed >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+    return even
 
 
 class Noise:
@@ -47,5 +48,5 @@ class Noise:
         t = self._table
         upper = t[j0, i0] * (1 - fu) + t[j0, i1] * fu
         lower = t[j1, i0] * (1 - fu) + t[j1, i1] * fu
-        mixed: Singles = upper * (1 - fv) + lower * fv
+        mixed: Singles = (upper * (1 - fv) + lower * fv).astype(np.float32)
         return mixed

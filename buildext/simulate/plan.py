@@ -6,7 +6,10 @@ and, farther from any block, open spaces. Four fields on a grid of one metre say
 
 - `street_m`: distance from the nearest block, below zero inside a block;
 - `wall_m`: distance from the nearest building;
-- `density`: share of built-up ground within 32 m.
+- `density`: share of built-up ground within 32 m;
+- `wide`: smooth noise that decides where open spaces hold water.
+
+A street that has a block on one side only is narrower; there distances jump over the rest.
 
 Fields are computed in squares of 256 m with a halo, and are the same however a scene is cut:
 distances are cut off where the halo ends.
@@ -22,12 +25,17 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from buildext.simulate.noise import Noise
+
 Singles = NDArray[np.float32]
 
 SQUARE_M = 256
 _HALO_M = 80
 _CLOSING_M = 7.0
 FARTHEST_M = 56.0
+# Streets between blocks are up to twice this wide; a block's other sides have one of this width.
+OPEN_M = 22.0
+_ONE_SIDED_M = 10.0
 _DENSITY_M = 65
 # Squares kept: 0.8 MB each.
 _KEPT = 64
@@ -40,6 +48,18 @@ class Fields:
     street_m: Singles
     wall_m: Singles
     density: Singles
+    wide: Singles
+
+    @property
+    def water(self) -> NDArray[np.bool_]:
+        """Where water is."""
+        return is_water(self.street_m, self.wide)
+
+
+def is_water(street_m: Singles, wide: Singles) -> NDArray[np.bool_]:
+    """Where water is: far from any block, in the right places."""
+    water: NDArray[np.bool_] = (street_m > 40.0) & (wide > 0.68)
+    return water
 
 
 class Plan:
@@ -48,9 +68,11 @@ class Plan:
     Args:
         outlines: `(n,)` footprints in the plane (pixels).
         gsd_m: metres per pixel.
+        seed: of the noise.
     """
 
-    def __init__(self, outlines: NDArray[np.object_], gsd_m: float) -> None:
+    def __init__(self, outlines: NDArray[np.object_], gsd_m: float, seed: int) -> None:
+        self._noise = Noise(seed + 3)
         self._outlines = outlines
         self._tree = shapely.STRtree(outlines)
         self._cell_px = 1.0 / gsd_m
@@ -58,16 +80,15 @@ class Plan:
 
     def read(self, row: int, col: int, height: int, width: int) -> Fields:
         """The fields of some cells; the cell (row, col) is the ground from `col` to `col + 1` m."""
-        out = [np.empty((height, width), np.float32) for _ in range(3)]
+        out = [np.empty((height, width), np.float32) for _ in range(4)]
         for i in range(row // SQUARE_M, (row + height - 1) // SQUARE_M + 1):
             for j in range(col // SQUARE_M, (col + width - 1) // SQUARE_M + 1):
                 top, left = i * SQUARE_M, j * SQUARE_M
                 r0, r1 = max(row, top), min(row + height, top + SQUARE_M)
                 c0, c1 = max(col, left), min(col + width, left + SQUARE_M)
                 square = self.square(i, j)
-                for target, source in zip(
-                    out, (square.street_m, square.wall_m, square.density), strict=True
-                ):
+                sources = (square.street_m, square.wall_m, square.density, square.wide)
+                for target, source in zip(out, sources, strict=True):
                     target[r0 - row : r1 - row, c0 - col : c1 - col] = source[
                         r0 - top : r1 - top, c0 - left : c1 - left
                     ]
@@ -92,19 +113,26 @@ class Plan:
                 dtype=np.uint8,
             ).astype(bool)
         inner = slice(_HALO_M, -_HALO_M)
+        steps = np.arange(SQUARE_M)
+        wide = self._noise.at(steps + j * SQUARE_M, steps[:, None] + i * SQUARE_M, 150.0)
         if not built.any():
             far = np.full((SQUARE_M, SQUARE_M), FARTHEST_M, np.float32)
-            return Fields(far, far, np.zeros_like(far))
+            return Fields(far, far, np.zeros_like(far), wide)
         wall = ndimage.distance_transform_edt(~built)
         # Beyond the halo nobody knows; the cut-off keeps the answer the same for every square.
         grown = wall <= _CLOSING_M
         inside = ndimage.distance_transform_edt(grown) if not grown.all() else wall * 0 + 99
         block = (inside > _CLOSING_M) | built
-        street = np.minimum(ndimage.distance_transform_edt(~block), FARTHEST_M)
+        street = ndimage.distance_transform_edt(~block)
+        reached = street <= OPEN_M
+        between = ndimage.distance_transform_edt(reached) > OPEN_M if not reached.all() else reached
+        street = np.where(between | (street < _ONE_SIDED_M), street, street + OPEN_M - _ONE_SIDED_M)
+        street = np.minimum(street, FARTHEST_M)
         street = ndimage.gaussian_filter(np.where(block, -1.0, street), 1.0)
         density = ndimage.uniform_filter(built.astype(np.float64), _DENSITY_M, mode="constant")
         return Fields(
             street[inner, inner].astype(np.float32),
             np.minimum(wall, FARTHEST_M)[inner, inner].astype(np.float32),
             density[inner, inner].astype(np.float32),
+            wide,
         )

@@ -126,7 +126,7 @@ class Renderer:
         signal: Singles,
     ) -> None:
         """Paint the pixels at `place` (flat) that show faces."""
-        row, col = np.divmod(place, window.width)
+        row, col = np.divmod(place.astype(np.int32), np.int32(window.width))
         x, y = self._view.to_ground(col + (window.col + 0.5), row + (window.row + 0.5), z_m)
         lambert, bias = _lambert(seen, self._sun_vector, self._gsd_m)
         lit = self._shadows.above(x, y, z_m) < bias[face]
@@ -156,7 +156,13 @@ class Renderer:
         solid = seen.solid[face]
         plane = seen.planes[face]
         along_m = (y * plane[:, 0] - x * plane[:, 1]) * self._gsd_m
-        return facade(seen.facade[solid], seen.wall_rgb[solid], seen.salt[solid], along_m, z_m)
+        return facade(
+            seen.looks.facade[solid],
+            seen.looks.wall_rgb[solid],
+            seen.looks.salt[solid],
+            along_m,
+            z_m,
+        )
 
     def _roofs(
         self,
@@ -165,17 +171,17 @@ class Renderer:
         x: NDArray[np.float64],
         y: NDArray[np.float64],
     ) -> Singles:
-        colour = seen.roof_rgb[solid]
-        texture = seen.texture[solid]
+        colour = seen.looks.roof_rgb[solid]
+        texture = seen.looks.texture[solid]
         for surface in (Surface.FLAT_ROOF, Surface.PITCHED_ROOF, Surface.TREE):
             here = np.flatnonzero(texture == surface)
             if not len(here):
                 continue
             of = solid[here]
-            ax, ay = seen.axis[of].T
-            u = x[here] * ax + y[here] * ay
-            v = y[here] * ax - x[here] * ay
-            colour[here] *= self._textures.modulation(surface, u, v, seen.salt[of])
+            ax, ay = seen.looks.axis[of].T
+            px, py = x[here].astype(np.float32), y[here].astype(np.float32)
+            u, v = px * ax + py * ay, py * ax - px * ay
+            colour[here] *= self._textures.modulation(surface, u, v, seen.looks.salt[of])
         return colour
 
 
@@ -201,10 +207,12 @@ def _truth(seen: Seen, face: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDAr
 
     What stands on a roof belongs to it.
     """
-    kind = seen.kind[seen.solid]
+    kind = seen.looks.kind[seen.solid]
     building = kind == Kind.BUILDING
     on_roof = (building & ~seen.wall) | (kind == Kind.CLUTTER)
     # The last entry answers for the ground, face -1.
-    structure = np.append(np.where(on_roof, seen.structure[seen.solid], -1), -1).astype(np.int64)
+    structure = np.append(np.where(on_roof, seen.looks.structure[seen.solid], -1), -1).astype(
+        np.int64
+    )
     facade_of = np.append(building & seen.wall, False)
     return structure[face], facade_of[face]

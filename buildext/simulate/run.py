@@ -57,6 +57,8 @@ log = logging.getLogger(__name__)
 
 BLOCK_PX = 512
 _MARGIN_M = 12.0
+# Blocks wait for their neighbours at the borders of tiles only.
+_CACHE_BYTES = 64 * 2**20
 _RECORD = "simulation.json"
 
 
@@ -148,6 +150,8 @@ def simulate_city(
         OutputExistsError, OutputError: the folder cannot be written.
     """
     progress = progress or SilentProgress()
+    import rasterio
+
     with _new_folder(folder, overwrite) as temporary:
         layer = read_layer(footprints, options.layer)
         city = build_city(layer, options.fields)
@@ -166,12 +170,10 @@ def simulate_city(
             grid.gsd_m,
             options.seed,
         )
-        with output_errors(folder):
+        with output_errors(folder), rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
             seen_px = _write_rasters(temporary, renderer, grid, city, options, progress)
         progress.start("truth", 3)
-        roofs = roofs_layer(
-            city, grid, structures, seen_px, temporary / "instances.tif", temporary / "roof.tif"
-        )
+        roofs = roofs_layer(city, grid, structures, seen_px, temporary / "instances.tif")
         labels = footprints_layer(city, grid, structures, options.errors, options.seed)
         layers = {
             "roofs": roofs,

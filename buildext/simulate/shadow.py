@@ -24,7 +24,7 @@ Singles = NDArray[np.float32]
 
 _BLOCK_PX = 1024
 # 4 MB each.
-_KEPT_BLOCKS = 40
+_KEPT_BLOCKS = 24
 
 
 class SunMap:
@@ -53,10 +53,10 @@ class SunMap:
         if not len(x):
             return np.empty(0, np.float32)
         sx, sy = self.sun.to_image(x, y, z_m)
-        col, row = np.floor(sx).astype(np.int64), np.floor(sy).astype(np.int64)
+        col, row = np.floor(sx).astype(np.int32), np.floor(sy).astype(np.int32)
         window = Window(int(row.min()), int(col.min()), int(np.ptp(row)) + 1, int(np.ptp(col)) + 1)
         heights = self.read(window).ravel()
-        place = (row - window.row) * window.width + (col - window.col)
+        place = (row - np.int32(window.row)) * np.int32(window.width) + (col - np.int32(window.col))
         excess: Singles = heights[place] - z_m
         return excess
 

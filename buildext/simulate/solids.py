@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import shapely
@@ -31,13 +32,10 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Solids:
-    """Solids with their roof pieces.
+class Looks:
+    """What solids are and look like.
 
     Attributes:
-        pieces: roof pieces; `pieces.solid` indexes the arrays below.
-        outlines: `(n,)` in the plane.
-        base_m: `(n,)` lower ends.
         kind: `(n,)` uint8, a `Kind`.
         structure: `(n,)` structure that the solid belongs to, -1 for trees and cars.
         roof_rgb: `(n, 3)` float32, 0 to 255, of a sunlit level surface.
@@ -48,9 +46,6 @@ class Solids:
         salt: `(n,)` a number of its own.
     """
 
-    pieces: Pieces
-    outlines: Polygons
-    base_m: Floats
     kind: NDArray[np.uint8]
     structure: NDArray[np.int64]
     roof_rgb: NDArray[np.float32]
@@ -59,6 +54,26 @@ class Solids:
     facade: NDArray[np.uint8]
     axis: NDArray[np.float32]
     salt: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Solids:
+    """Solids with their roof pieces.
+
+    Attributes:
+        pieces: roof pieces; `pieces.solid` indexes the arrays below.
+        outlines: `(n,)` in the plane.
+        base_m: `(n,)` lower ends.
+        looks: what they look like.
+    """
+
+    pieces: Pieces
+    outlines: Polygons
+    base_m: Floats
+    looks: Looks
 
     def __len__(self) -> int:
         return len(self.outlines)
@@ -88,14 +103,18 @@ def join(batches: Sequence[Solids]) -> Solids:
         replace(batch.pieces, solid=batch.pieces.solid + start)
         for batch, start in zip(batches, first, strict=False)
     ]
-    joined = Pieces(*(_stack(pieces, field.name) for field in fields(Pieces)))
-    rest = {
-        field.name: _stack(batches, field.name)
-        for field in fields(Solids)
-        if field.name != "pieces"
-    }
-    return Solids(pieces=joined, **rest)
+    return Solids(
+        pieces=Pieces(*(_stack(pieces, field.name) for field in fields(Pieces))),
+        outlines=_stack(batches, "outlines"),
+        base_m=_stack(batches, "base_m"),
+        looks=join_looks([batch.looks for batch in batches]),
+    )
 
 
-def _stack(batches: Sequence[Solids] | Sequence[Pieces], name: str) -> NDArray:  # type: ignore[type-arg]
+def join_looks(batches: Sequence[Looks]) -> Looks:
+    """The looks of all batches, one after the other."""
+    return Looks(*(_stack(batches, field.name) for field in fields(Looks)))
+
+
+def _stack(batches: Sequence[Any], name: str) -> NDArray[Any]:
     return np.concatenate([getattr(batch, name) for batch in batches])

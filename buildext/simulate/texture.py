@@ -12,6 +12,7 @@ scales around a few colours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -25,11 +26,12 @@ from buildext.simulate.noise import Noise, hashed
 Singles = NDArray[np.float32]
 
 PATCH_M = 12.0
-_CELL_M = 8.0
-_BEND_M = 1.9
+# Side of a cell, and by how much its borders bend to either side, as shares of a patch.
+_CELL, _BEND = 0.6, 0.12
 _MADE_UP = 6
-# Patches of a surface are drawn towards the mean of all by this share, lest the ground be a quilt.
-_EVEN = 0.6
+# What is coarser than this in patches is drawn towards the mean of all by this share, lest the
+# ground be a quilt.
+_COARSE_M, _EVEN = 1.5, 0.85
 
 
 class Surface(IntEnum):
@@ -79,17 +81,18 @@ class Textures:
 
     def __init__(self, patches: Patches | None, gsd_m: float, seed: int) -> None:
         self._seed = seed
-        self._side = max(4, round(PATCH_M / gsd_m))
-        self._cell = _CELL_M / gsd_m
-        self._bend_px = _BEND_M / gsd_m
+        # A power of two: places in a patch are then found by masking bits.
+        self._side = 2 ** max(2, math.floor(math.log2(PATCH_M / gsd_m)))
+        self._cell, self._bend_px = _CELL * self._side, _BEND * self._side
         self._stacks = {}
         for surface in (*GROUND, *MODULATING):
             stack = None if patches is None else patches.stacks.get(surface)
             if stack is None or patches is None:
                 stack = _made_up(surface, self._side, gsd_m, seed)
             else:
-                stack = _resized(stack, self._side)
-            stack = _around_grey(stack) if surface in MODULATING else _evened(stack)
+                stack = _resized(stack, max(round(PATCH_M / gsd_m), self._side))
+                stack = stack[:, : self._side, : self._side]
+            stack = _around_grey(stack) if surface in MODULATING else _evened(stack, gsd_m)
             self._stacks[surface] = np.ascontiguousarray(stack)
 
     def ground(
@@ -100,42 +103,53 @@ class Textures:
         bend_x: Singles,
         bend_y: Singles,
     ) -> Singles:
-        """Colours `(n, 3)` of ground pixels `(n,)`.
+        """Colours `(n, 3)` of ground pixels `(n,)`, int32.
 
         Args:
             surface: one of `GROUND`.
             col, row: places in pixels.
             bend_x, bend_y: noise from 0 to 1 that bends the borders of the cells.
         """
-        side = self._side
-        cx = np.floor((col + 2 * self._bend_px * (bend_x - 0.5)) / self._cell).astype(np.int64)
-        cy = np.floor((row + 2 * self._bend_px * (bend_y - 0.5)) / self._cell).astype(np.int64)
-        salt = self._seed + 31 * int(surface)
+        side, cell = self._side, np.float32(self._cell)
+        bend = np.float32(2 * self._bend_px)
+        cx = np.floor((col + bend * (bend_x - np.float32(0.5))) / cell).astype(np.int32)
+        cy = np.floor((row + bend * (bend_y - np.float32(0.5))) / cell).astype(np.int32)
         stack = self._stacks[surface]
         # One draw a cell serves the patch, the mirroring and the part of the patch that is shown.
-        draw = hashed(salt, cx, cy)
-        patch = (draw * len(stack)).astype(np.int64)
-        mirror = (draw * 1024).astype(np.int64) % 4
-        slack = max(1, side - int(self._cell + 2 * self._bend_px))
-        shift = (draw * 65536).astype(np.int64) % slack
-        x = (col - np.floor(cx * self._cell - self._bend_px).astype(np.int64) + shift) % side
-        y = (row - np.floor(cy * self._cell - self._bend_px).astype(np.int64) + shift) % side
-        x = np.where(mirror & 1, side - 1 - x, x)
-        y = np.where(mirror & 2, side - 1 - y, y)
-        return stack.reshape(-1, 3)[(patch * side + y) * side + x].astype(np.float32)
+        draw = hashed(self._seed + 31 * int(surface), cx, cy)
+        patch = (draw * len(stack)).astype(np.int32)
+        mirror = (draw * 1024).astype(np.int32)
+        shift = (draw * 65536).astype(np.int32)
+        x = col - (cx * cell).astype(np.int32) + shift
+        y = row - (cy * cell).astype(np.int32) + shift
+        # Flipping all bits counts backwards.
+        x ^= -(mirror & 1)
+        y ^= -(mirror >> 1 & 1)
+        x &= side - 1
+        y &= side - 1
+        return _take(stack, patch, y, x)
 
     def modulation(
-        self, surface: Surface, u: NDArray[Any], v: NDArray[Any], salt: NDArray[np.int64]
+        self, surface: Surface, u: Singles, v: Singles, salt: NDArray[np.int64]
     ) -> Singles:
         """Factors `(n, 3)` around 1 at (u, v) pixels along and across a solid."""
         side, stack = self._side, self._stacks[surface]
-        patch = salt % len(stack)
+        number = (salt & 0x7FFFFFFF).astype(np.int32)
+        x = np.floor(u).astype(np.int32) + number
+        y = np.floor(v).astype(np.int32) + (number >> 10)
         # A mirrored covering: 0 1 2 … s-1 s-1 … 1 0 0 1 …
-        x = (np.floor(u).astype(np.int64) + salt % 997) % (2 * side)
-        y = (np.floor(v).astype(np.int64) + salt % 991) % (2 * side)
-        x, y = np.minimum(x, 2 * side - 1 - x), np.minimum(y, 2 * side - 1 - y)
-        flat = stack.reshape(-1, 3)[(patch * side + y) * side + x]
-        return flat.astype(np.float32) * np.float32(1 / 128)
+        x = (x ^ -(x // side & 1)) & (side - 1)
+        y = (y ^ -(y // side & 1)) & (side - 1)
+        return _take(stack, number % len(stack), y, x) * np.float32(1 / 128)
+
+
+def _take(
+    stack: NDArray[np.uint8], patch: NDArray[np.int32], y: NDArray[np.int32], x: NDArray[np.int32]
+) -> Singles:
+    """Colours `(n, 3)` of places in patches."""
+    side = stack.shape[1]
+    colours: Singles = stack.reshape(-1, 3).take((patch * side + y) * side + x, axis=0)
+    return colours.astype(np.float32)
 
 
 def _made_up(surface: Surface, side: int, gsd_m: float, seed: int) -> NDArray[np.uint8]:
@@ -151,7 +165,7 @@ def _made_up(surface: Surface, side: int, gsd_m: float, seed: int) -> NDArray[np
             value += 2 * contrast * (noise.at(x, y, max(step_m / gsd_m, 1.0)) - 0.5)
         tint = 1 + 0.08 * (hashed(seed, k, int(surface), np.arange(3)) - 0.5)
         stack.append(value[..., None] * np.array(mean, np.float32) * tint)
-    return np.clip(np.stack(stack), 0, 255).astype(np.uint8)
+    return _bytes(np.stack(stack))
 
 
 def _resized(stack: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -170,15 +184,24 @@ def _resized(stack: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     share = np.clip(centres - low, 0, 1).astype(np.float32)
     rows = values[:, low] * (1 - share)[:, None, None] + values[:, low + 1] * share[:, None, None]
     both = rows[:, :, low] * (1 - share)[:, None] + rows[:, :, low + 1] * share[:, None]
-    return np.clip(np.rint(both), 0, 255).astype(np.uint8)
+    return _bytes(np.rint(both))
 
 
-def _evened(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    means = stack.mean(axis=(1, 2), keepdims=True)
-    wanted = (1 - _EVEN) * means + _EVEN * means.mean(axis=0, keepdims=True)
-    return np.clip(stack * (wanted / np.maximum(means, 1)), 0, 255).astype(np.uint8)
+def _evened(stack: NDArray[np.uint8], gsd_m: float) -> NDArray[np.uint8]:
+    """Patches whose coarse light and shade is drawn towards the mean colour of all."""
+    from scipy import ndimage
+
+    sigma = _COARSE_M / gsd_m
+    coarse = ndimage.gaussian_filter(stack.astype(np.float32), (0, sigma, sigma, 0), mode="mirror")
+    wanted = (1 - _EVEN) * coarse + _EVEN * stack.mean(axis=(0, 1, 2))
+    return _bytes(stack * (wanted / np.maximum(coarse, 1)))
 
 
 def _around_grey(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
     means = stack.mean(axis=(1, 2), keepdims=True)
-    return np.clip(stack * (128 / np.maximum(means, 1)), 0, 255).astype(np.uint8)
+    return _bytes(stack * (128 / np.maximum(means, 1)))
+
+
+def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    clipped: NDArray[np.uint8] = np.clip(values, 0, 255).astype(np.uint8)
+    return clipped

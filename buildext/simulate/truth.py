@@ -14,6 +14,8 @@ largest of its tiers; `height_m` is that of its highest.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +116,6 @@ def roofs_layer(
     structures: Structures,
     seen_px: NDArray[np.int64],
     instances: Path,
-    mask: Path,
 ) -> Layer:
     """Roofs that are seen.
 
@@ -124,7 +125,6 @@ def roofs_layer(
         structures: see `find_structures`.
         seen_px: `(s,)` pixels in which each structure's roofs are seen.
         instances: raster with the number of the structure + 1 where a roof is seen.
-        mask: raster that is 1 there.
     """
     area_px = shapely.area(structures.roofs)
     there = np.flatnonzero((seen_px >= _LEAST_SEEN_PX) & (area_px > 0))
@@ -132,10 +132,9 @@ def roofs_layer(
     whole = (share >= _SEEN_SHARE) & shapely.contains(
         shapely.box(0, 0, grid.width, grid.height), structures.roofs[there]
     )
-    polygons = structures.roofs[there].copy()
-    traced = _trace(instances, mask, set((there[~whole] + 1).tolist()))
-    for k in np.flatnonzero(~whole):
-        polygons[k] = traced[int(there[k]) + 1]
+    polygons = grid.to_crs(structures.roofs[there])
+    for k, polygon in _traced(instances, there[~whole], structures.roofs, grid):
+        polygons[np.searchsorted(there, k)] = polygon
     fields: dict[str, NDArray[Any]] = {
         "structure": city.structure_id[there],
         "height_m": structures.height_m[there],
@@ -145,7 +144,7 @@ def roofs_layer(
         "seen": share.round(4),
         "outline": np.where(whole, "exact", "traced").astype(object),
     }
-    return Layer(grid.crs, grid.to_crs(polygons), fields)
+    return Layer(grid.crs, polygons, fields)
 
 
 def footprints_layer(
@@ -198,19 +197,29 @@ def _unions(polygons: Polygons, owner: NDArray[np.int64], count: int) -> Polygon
     return out
 
 
-def _trace(instances: Path, mask: Path, wanted: set[int]) -> dict[int, shapely.Geometry]:
-    """Polygons of some numbers of a raster, in pixels, smoothed to about half a pixel."""
+def _traced(
+    instances: Path, structures: NDArray[np.int64], roofs: Polygons, grid: ImageGrid
+) -> Iterator[tuple[int, shapely.Geometry]]:
+    """Some structures with their roofs as the image shows them, smoothed, in the CRS.
+
+    Each is traced in a window of its own, so that memory does not grow with the image.
+    """
     import rasterio
     from affine import Affine
     from rasterio.features import shapes
+    from rasterio.windows import Window as RasterWindow
 
-    found: dict[int, list[shapely.Geometry]] = {number: [] for number in wanted}
-    with rasterio.open(instances) as numbers, rasterio.open(mask) as roofs:
-        bands = rasterio.band(numbers, 1), rasterio.band(roofs, 1)
-        for geometry, value in shapes(bands[0], mask=bands[1], transform=Affine.identity()):
-            if int(value) in wanted:
-                found[int(value)].append(shapely.geometry.shape(geometry))
-    return {
-        number: shapely.simplify(shapely.union_all(parts), _TRACED_TOLERANCE_PX)
-        for number, parts in found.items()
-    }
+    with rasterio.open(instances) as raster:
+        for k in structures:
+            west, north, east, south = shapely.bounds(roofs[k])
+            col, row = max(0, math.floor(west) - 1), max(0, math.floor(north) - 1)
+            width = min(grid.width, math.ceil(east) + 1) - col
+            height = min(grid.height, math.ceil(south) + 1) - row
+            seen = raster.read(1, window=RasterWindow(col, row, width, height)) == k + 1
+            parts = shapes(
+                seen.view(np.uint8),
+                mask=seen,
+                transform=grid.transform @ Affine.translation(col, row),
+            )
+            union = shapely.union_all([shapely.geometry.shape(part) for part, _ in parts])
+            yield int(k), shapely.simplify(union, _TRACED_TOLERANCE_PX * grid.gsd_m)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from buildext.errors import UsageError
 from buildext.simulate.lean import lean_xy
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,15 @@ class Depth:
 
 
 class View(Protocol):
-    """A way to look at the scene; arrays of coordinates broadcast."""
+    """A way to look at the scene; arrays of coordinates broadcast. Equal views hash alike."""
 
-    def to_image(self, x: Floats, y: Floats, z_m: Floats) -> tuple[Floats, Floats]:
+    def __hash__(self) -> int:
+        """Views are keys of caches."""
+
+    def to_image(self, x: Numbers, y: Numbers, z_m: Numbers) -> tuple[Floats, Floats]:
         """Where points are seen."""
 
-    def to_ground(self, x: Floats, y: Floats, z_m: Floats) -> tuple[Floats, Floats]:
+    def to_ground(self, x: Numbers, y: Numbers, z_m: Numbers) -> tuple[Floats, Floats]:
         """Over which ground a point lies that is seen at (x, y) and has the height z."""
 
     def depth(self, planes: Floats) -> Depth:
@@ -67,11 +71,11 @@ class Parallel:
     dx: float
     dy: float
 
-    def to_image(self, x: Floats, y: Floats, z_m: Floats) -> tuple[Floats, Floats]:
+    def to_image(self, x: Numbers, y: Numbers, z_m: Numbers) -> tuple[Floats, Floats]:
         """Where points are seen."""
         return x + z_m * self.dx, y + z_m * self.dy
 
-    def to_ground(self, x: Floats, y: Floats, z_m: Floats) -> tuple[Floats, Floats]:
+    def to_ground(self, x: Numbers, y: Numbers, z_m: Numbers) -> tuple[Floats, Floats]:
         """The ground under what is seen."""
         return x - z_m * self.dx, y - z_m * self.dy
 
@@ -80,8 +84,7 @@ class Parallel:
         nx, ny, m, c = planes.T
         facing = m - nx * self.dx - ny * self.dy
         front = facing > 1e-9
-        with np.errstate(divide="ignore", invalid="ignore"):
-            numerator = np.column_stack([c, -nx, -ny]) / facing[:, None]
+        numerator = np.column_stack([c, -nx, -ny]) / np.where(front, facing, 1.0)[:, None]
         return Depth(numerator, None, front)
 
 
@@ -93,12 +96,12 @@ class Central:
     y: float
     height_m: float
 
-    def to_image(self, x: Floats, y: Floats, z_m: Floats) -> tuple[Floats, Floats]:
+    def to_image(self, x: Numbers, y: Numbers, z_m: Numbers) -> tuple[Floats, Floats]:
         """Where points are seen."""
         scale = self.height_m / (self.height_m - z_m)
         return self.x + (x - self.x) * scale, self.y + (y - self.y) * scale
 
-    def to_ground(self, x: Floats, y: Floats, z_m: Floats) -> tuple[Floats, Floats]:
+    def to_ground(self, x: Numbers, y: Numbers, z_m: Numbers) -> tuple[Floats, Floats]:
         """The ground under what is seen."""
         scale = 1.0 - z_m / self.height_m
         return self.x + (x - self.x) * scale, self.y + (y - self.y) * scale

@@ -26,7 +26,7 @@ from buildext.simulate.faces import Faces
 from buildext.simulate.furniture import furniture
 from buildext.simulate.noise import Noise
 from buildext.simulate.plan import SQUARE_M, Plan
-from buildext.simulate.solids import Solids, join
+from buildext.simulate.solids import Looks, join, join_looks
 from buildext.simulate.view import Depth, View
 from buildext.simulate.zbuffer import SeenFaces
 
@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 # Crowns reach this high and this far beyond their square.
 _TREE_M = 14.0
 _REACH_M = 8.0
-_KEPT_SQUARES = 96
+_KEPT_SQUARES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +46,20 @@ class Seen:
         faces: their edges and depths in the image.
         planes: `(f, 4)` their planes.
         wall: `(f,)`.
-        solid: `(f,)` index into the arrays below.
-        kind, structure, roof_rgb, wall_rgb, texture, facade, axis, salt: of the solids; see
-            `Solids`.
+        solid: `(f,)` index into `looks`.
+        looks: of the solids.
     """
 
     faces: SeenFaces
     planes: Floats
     wall: NDArray[np.bool_]
     solid: NDArray[np.int64]
-    kind: NDArray[np.uint8]
-    structure: NDArray[np.int64]
-    roof_rgb: NDArray[np.float32]
-    wall_rgb: NDArray[np.float32]
-    texture: NDArray[np.uint8]
-    facade: NDArray[np.uint8]
-    axis: NDArray[np.float32]
-    salt: NDArray[np.int64]
+    looks: Looks
 
 
 @dataclass(frozen=True, slots=True)
 class _Square:
-    solids: Solids
+    looks: Looks
     faces: Faces
 
 
@@ -94,7 +86,7 @@ class World:
         self._city, self._outlines = city, outlines
         self._gsd_m, self._seed = gsd_m, seed
         self._noise = Noise(seed + 7)
-        self.plan = Plan(outlines, gsd_m)
+        self.plan = Plan(outlines, gsd_m, seed)
         self._side_px = SQUARE_M / gsd_m
         middle = shapely.get_coordinates(shapely.centroid(outlines))
         cell = np.floor(middle[:, ::-1] / self._side_px).astype(np.int64)
@@ -114,13 +106,9 @@ class World:
 
     def seen(self, view: View, window: Window) -> Seen:
         """The faces that a view may see in a window; none is missing."""
-        return _merge(
-            [
-                (self._square(i, j), self._sight(view, i, j))
-                for i, j in self._reaching(view, window)
-            ],
-            window,
-        )
+        # Where nothing reaches, any square will do: all of its faces are left out.
+        squares = self._reaching(view, window) or [next(iter(self._boxes))]
+        return _merge([(self._square(i, j), self._sight(view, i, j)) for i, j in squares], window)
 
     def _square_boxes(self) -> dict[tuple[int, int], tuple[Floats, float]]:
         """Ground bounds of each square's content and its height."""
@@ -165,7 +153,7 @@ class World:
                 building_solids(self._city, self._outlines, rows, self._gsd_m, self._seed)
             )
         solids = join(batches)
-        return _Square(solids, solids.faces())
+        return _Square(solids.looks, solids.faces())
 
     def _look(self, view: View, i: int, j: int) -> _Sight:
         return _Sight(*self._square(i, j).faces.seen(view))
@@ -191,26 +179,20 @@ def _merge(parts: Sequence[tuple[_Square, _Sight]], window: Window) -> Seen:
         wall.append(square.faces.wall[original])
         solid.append(square.faces.solid[original] + solids)
         faces += int(hit.sum())
-        solids += len(square.solids)
+        solids += len(square.looks)
     depth = Depth(
-        np.concatenate(numerator) if numerator else np.empty((0, 3)),
+        np.concatenate(numerator),
         np.concatenate(denominator) if denominator else None,
         np.ones(faces, bool),
     )
-    batch = [square.solids for square, _ in parts]
-    names = ("kind", "structure", "roof_rgb", "wall_rgb", "texture", "facade", "axis", "salt")
-    looks = {
-        name: np.concatenate([getattr(s, name) for s in batch]) if batch else np.empty(0)
-        for name in names
-    }
     return Seen(
         faces=SeenFaces(
-            np.concatenate(edges) if edges else np.empty((0, 4)),
-            np.concatenate(edge_face) if edge_face else np.empty(0, np.int64),
+            np.concatenate(edges),
+            np.concatenate(edge_face),
             depth,
         ),
-        planes=np.concatenate(planes) if planes else np.empty((0, 4)),
-        wall=np.concatenate(wall) if wall else np.empty(0, bool),
-        solid=np.concatenate(solid) if solid else np.empty(0, np.int64),
-        **looks,
+        planes=np.concatenate(planes),
+        wall=np.concatenate(wall),
+        solid=np.concatenate(solid),
+        looks=join_looks([square.looks for square, _ in parts]),
     )

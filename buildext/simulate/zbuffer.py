@@ -6,13 +6,15 @@ pixel of a span gets the face's height there. Height and face travel in one inte
 
     height in millimetres · 2²⁴ + (face + 1)
 
-so that one maximum finds both. The ground is 0. Whatever the window, a pixel's value is computed
-from the same numbers in the same order: the split into tiles leaves no trace.
+so that one maximum finds both; a double holds it exactly up to 500 km. The ground is 0. Whatever
+the window, a pixel's value is computed from the same numbers in the same order: the split into
+tiles leaves no trace.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from buildext.simulate.view import Depth
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_FACE_BITS = 24
+_FACES = 2.0**24
 _MM_PER_M = 1000.0
 # Pixels filled at once: keeps the arrays of a fill within some 200 MB.
 _FILL_PX = 2_000_000
@@ -46,7 +48,7 @@ class SeenFaces:
 
 def draw(faces: SeenFaces, window: Window) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Height in metres and face (-1: ground) of each pixel of a window, both `(h, w)`."""
-    buffer = np.zeros(window.pixels, np.int64)
+    buffer = np.zeros(window.pixels)
     face, row, start, stop = _spans(faces, window)
     length = stop - start
     ends = np.cumsum(length)
@@ -57,9 +59,11 @@ def draw(faces: SeenFaces, window: Window) -> tuple[NDArray[np.float32], NDArray
         part = slice(begin, end)
         _fill(buffer, faces.depth, window, face[part], row[part], start[part], length[part])
         begin = end
-    buffer = buffer.reshape(window.height, window.width)
-    height = (buffer >> _FACE_BITS).astype(np.float32) / np.float32(_MM_PER_M)
-    return height, (buffer & ((1 << _FACE_BITS) - 1)).astype(np.int32) - 1
+    height = np.floor(buffer * (1 / _FACES))
+    buffer -= height * _FACES
+    shape = (window.height, window.width)
+    height_m = (height * (1 / _MM_PER_M)).astype(np.float32).reshape(shape)
+    return height_m, buffer.astype(np.int32).reshape(shape) - 1
 
 
 def _expand(starts: Integers, counts: Integers) -> tuple[Integers, Integers]:
@@ -98,7 +102,7 @@ def _sort_key(line: Integers, x: Floats, window: Window) -> Integers:
 
 
 def _fill(
-    buffer: Integers,
+    buffer: Floats,
     depth: Depth,
     window: Window,
     face: Integers,
@@ -107,15 +111,21 @@ def _fill(
     length: Integers,
 ) -> None:
     """Raise the buffer to the heights of some spans."""
-    span, col = _expand(start, length)
-    centre = col + 0.5
+
+    def each(values: NDArray[Any]) -> Floats:
+        return np.repeat(values, length)
+
+    first = np.cumsum(length) - length
+    pixel = np.arange(int(length.sum()))
+    centre = pixel + each(start - first + 0.5)
     a, b, c = depth.numerator[face].T
-    height = (a + c * (row + 0.5))[span] + b[span] * centre
+    height = each(a + c * (row + 0.5)) + each(b) * centre
     if depth.denominator is not None:
         d, e, f = depth.denominator[face].T
-        height /= (d + f * (row + 0.5))[span] + e[span] * centre
-    value = np.maximum(np.rint(height * _MM_PER_M), 0.0).astype(np.int64)
-    value <<= _FACE_BITS
-    value += (face + 1)[span]
-    place = ((row - window.row) * window.width - window.col)[span] + col
-    np.maximum.at(buffer, place, value)
+        height /= each(d + f * (row + 0.5)) + each(e) * centre
+    height *= _MM_PER_M
+    np.rint(height, out=height)
+    height *= _FACES
+    height += each(face + 1.0)
+    pixel += np.repeat((row - window.row) * window.width + start - window.col - first, length)
+    np.maximum.at(buffer, pixel, height)
