@@ -121,7 +121,7 @@ def read_pool(
     pool.clean.clear()
     for name in names:
         own = [scene for scene in clean if scene.dataset == name]
-        pool.clean += few_clean(own, split.clean_share, split.block_m, config.seed)
+        pool.clean.extend(few_clean(own, split.clean_share, split.block_m, config.seed))
     return pool
 
 
