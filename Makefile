@@ -5,7 +5,7 @@ DEV := .venv
 CORE := .venv-core
 OUT ?= out
 
-.PHONY: demo test lint docs check-data format clean
+.PHONY: demo test lint docs matrix check-data format clean
 
 # The core install alone, as a user has it: no torch.
 $(CORE)/.installed: pyproject.toml $(shell find buildext -name '*.py' -o -name 'card.json' -o -name '*.onnx')
@@ -37,6 +37,11 @@ format: $(DEV)/.installed
 
 docs: $(DEV)/.installed
 	$(DEV)/bin/mkdocs build --strict
+
+# All encoders of the named list under all decoders, with their figures; hours. It goes on where it
+# was stopped.
+matrix: $(DEV)/.installed
+	$(DEV)/bin/python -m benchmarks.matrix
 
 # Heavier checks on the full data pools, where they are: BUILDEXT_DATA=/path make check-data
 check-data: $(DEV)/.installed
