@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from buildext.errors import LabelError
 from buildext.grid.window import Window
 from buildext.learn.training.labels import read_layer
+from buildext.learn.training.monitor import THRESHOLD
 from buildext.learn.training.scenes import LabelledScene
 from buildext.scene import Scene
 
@@ -95,8 +96,8 @@ def read_drawing(labels: Path, area: Path | None, scene: Scene) -> Drawing:
             f"{_span(extent)} (west, south, east, north in {scene.crs})",
             hint="check that the labels belong to this scene, and their CRS",
         )
-    if len(here) < len(shapes):
-        log.warning("%s: %d of %d polygons lie off the scene", labels, *_off(here, shapes))
+    if off := len(shapes) - len(here):
+        log.warning("%s: %d of %d polygons lie off the scene", labels, off, len(shapes))
     areas = None
     if area is not None:
         layer = read_layer(area, None, None, scene.crs)
@@ -154,10 +155,10 @@ def known_around(scene: LabelledScene, seen: NDArray[np.float32]) -> NDArray[np.
         seen: the model's probability of a building, `(H, W)` on the scene's grid.
     """
     drawn = scene.labels > 0
-    other = ((seen > 0.5) & ~drawn).astype(np.uint8)
-    other = cv2.morphologyEx(other, cv2.MORPH_OPEN, disk(SLIVER_M / scene.gsd_m))
-    other = cv2.dilate(other, disk(SEAM_M / scene.gsd_m))
-    return np.asarray(widened(drawn, RING_M / scene.gsd_m) & (other == 0), np.bool_)
+    other = ((seen > THRESHOLD) & ~drawn).astype(np.uint8)
+    thick = cv2.morphologyEx(other, cv2.MORPH_OPEN, disk(SLIVER_M / scene.gsd_m))
+    near = cv2.dilate(thick, disk(SEAM_M / scene.gsd_m)) > 0
+    return np.asarray(widened(drawn, RING_M / scene.gsd_m) & ~near, np.bool_)
 
 
 def choose_held_out(drawing: Drawing, scene: Scene, share: float) -> NDArray[np.bool_]:
@@ -252,10 +253,6 @@ def _overlap(shapes: NDArray[Any]) -> bool:
     shared = shapely.area(shapely.intersection(one, other))
     smaller = np.minimum(shapely.area(one), shapely.area(other))
     return bool((shared > OVERLAP * smaller).any())
-
-
-def _off(here: NDArray[Any], shapes: NDArray[Any]) -> tuple[int, int]:
-    return len(shapes) - len(here), len(shapes)
 
 
 def _span(shapes: Any) -> str:

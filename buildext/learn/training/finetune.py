@@ -96,8 +96,8 @@ class FinetuneOptions:
 
     model: str = "default"
     area: Path | None = None
-    steps: int = 120
-    strength: float = 0.7
+    steps: int = 40
+    strength: float = 0.75
     hold_out: float = 0.25
     licence: str = "not stated"
     seed: int = 0
@@ -273,10 +273,10 @@ def make_config(name: str, gsd_m: float, options: FinetuneOptions) -> TrainingCo
         augment=AugmentSection(strength=0.7),
         schedule=ScheduleSection(
             steps=options.steps,
-            batch=8,
-            learning_rate=3e-4,
+            batch=4,
+            learning_rate=4e-4,
             weight_decay=0.0,
-            warm_up_steps=10,
+            warm_up_steps=5,
             checkpoint_every=options.steps,
         ),
         machine=MachineSection(device="cpu", precision="float32", threads=options.threads),
