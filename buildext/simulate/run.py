@@ -10,8 +10,8 @@
 | `tiles.gpkg` | squares of 512 pixels with the view's angles |
 | `simulation.json` | settings and checksums |
 
-The image is rendered tile by tile; tiles follow a Z-shaped curve, so that neighbours in both
-directions are rendered soon after each other and share what is kept in memory.
+The image is rendered tile by tile, in panels of a few tiles' width: neighbours in both directions
+are rendered soon after each other and share what is kept in memory.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ log = logging.getLogger(__name__)
 
 BLOCK_PX = 512
 _MARGIN_M = 12.0
+_PANEL_PX = 4096
 # Blocks wait for their neighbours at the borders of tiles only.
 _CACHE_BYTES = 64 * 2**20
 _RECORD = "simulation.json"
@@ -277,11 +278,11 @@ def _write_rasters(
 def _render_all(
     renderer: Renderer, grid: ImageGrid, options: SimulateOptions
 ) -> Iterator[tuple[Window, Rendered]]:
-    """All tiles, rendered by a few threads, in the order of their Z-curve."""
+    """All tiles, rendered by a few threads, panel by panel."""
     waiting: deque[tuple[Window, Future[Rendered]]] = deque()
     pool = ThreadPoolExecutor(options.workers, thread_name_prefix="render")
     try:
-        for window in _z_curve(grid, options.tile_px):
+        for window in _in_panels(grid, options.tile_px):
             waiting.append((window, pool.submit(renderer.render, window)))
             if len(waiting) > options.workers:
                 done, future = waiting.popleft()
@@ -292,20 +293,16 @@ def _render_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _z_curve(grid: ImageGrid, tile_px: int) -> list[Window]:
-    """Windows that cover the grid, in the order of the interleaved bits of row and column."""
-
-    def spread(number: int) -> int:
-        return sum((number >> bit & 1) << 2 * bit for bit in range(number.bit_length()))
-
+def _in_panels(grid: ImageGrid, tile_px: int) -> list[Window]:
+    """Windows that cover the grid: panels some tiles wide, down one and up the next."""
     rows, cols = math.ceil(grid.height / tile_px), math.ceil(grid.width / tile_px)
-    tiles = sorted(
-        ((i, j) for i in range(rows) for j in range(cols)),
-        key=lambda tile: 2 * spread(tile[0]) + spread(tile[1]),
-    )
-    whole = grid.window
-    windows = (Window(i * tile_px, j * tile_px, tile_px, tile_px) for i, j in tiles)
-    return [shared for w in windows if (shared := w.intersection(whole)) is not None]
+    wide = max(1, _PANEL_PX // tile_px)
+    order = []
+    for number, left in enumerate(range(0, cols, wide)):
+        down = range(rows) if number % 2 == 0 else reversed(range(rows))
+        order += [(i, j) for i in down for j in range(left, min(left + wide, cols))]
+    windows = (Window(i * tile_px, j * tile_px, tile_px, tile_px) for i, j in order)
+    return [shared for w in windows if (shared := w.intersection(grid.window)) is not None]
 
 
 def _tiles_layer(grid: ImageGrid, view: View) -> Layer:

@@ -24,7 +24,7 @@ Singles = NDArray[np.float32]
 
 _BLOCK_PX = 1024
 # 4 MB each.
-_KEPT_BLOCKS = 24
+_KEPT_BLOCKS = 40
 
 
 class SunMap:

@@ -221,5 +221,7 @@ def _traced(
                 mask=seen,
                 transform=grid.transform @ Affine.translation(col, row),
             )
-            union = shapely.union_all([shapely.geometry.shape(part) for part, _ in parts])
-            yield int(k), shapely.simplify(union, _TRACED_TOLERANCE_PX * grid.gsd_m)
+            regions = [shapely.Polygon(p["coordinates"][0], p["coordinates"][1:]) for p, _ in parts]
+            # Regions of pixels meet at corners at most.
+            whole = regions[0] if len(regions) == 1 else shapely.multipolygons(regions)
+            yield int(k), shapely.simplify(whole, _TRACED_TOLERANCE_PX * grid.gsd_m)

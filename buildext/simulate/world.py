@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 # Crowns reach this high and this far beyond their square.
 _TREE_M = 14.0
 _REACH_M = 8.0
-_KEPT_SQUARES = 32
+_KEPT_SQUARES = 56
 
 
 @dataclass(frozen=True, slots=True)
