@@ -14,12 +14,14 @@ from buildext.simulate.facade import Style
 from buildext.simulate.faces import Pieces
 from buildext.simulate.label_errors import stream
 from buildext.simulate.noise import Noise
-from buildext.simulate.plan import OPEN_M, SQUARE_M, Fields
+from buildext.simulate.plan import OPEN_M, Fields
 from buildext.simulate.solids import Kind, Looks, Solids, level_pieces
 from buildext.simulate.texture import Surface
 
 Floats = NDArray[np.float64]
 
+# Side of the squares of the world.
+SQUARE_M = 256
 # Trees and cars are sought in lots of this side, one of each sort at most.
 _LOT_M = 8
 _CROWN_CORNERS = 11

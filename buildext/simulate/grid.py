@@ -93,3 +93,13 @@ class ImageGrid:
         )
         oriented: Polygons = shapely.orient_polygons(moved)
         return oriented
+
+
+def windows_over(whole: Window, side_px: int) -> list[Window]:
+    """Squares that cover a window row by row, cut off at its end."""
+    return [
+        shared
+        for row in range(whole.row, whole.row_stop, side_px)
+        for col in range(whole.col, whole.col_stop, side_px)
+        if (shared := Window(row, col, side_px, side_px).intersection(whole)) is not None
+    ]

@@ -11,13 +11,14 @@ and, farther from any block, open spaces. Four fields on a grid of one metre say
 
 A street that has a block on one side only is narrower; there distances jump over the rest.
 
-Fields are computed in squares of 256 m with a halo, and are the same however a scene is cut:
+Fields are computed in squares of 512 m with a halo, and are the same however a scene is cut:
 distances are cut off where the halo ends.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,7 @@ from buildext.simulate.noise import Noise
 
 Singles = NDArray[np.float32]
 
-SQUARE_M = 256
+_SQUARE_M = 512
 _HALO_M = 80
 _CLOSING_M = 7.0
 FARTHEST_M = 56.0
@@ -37,8 +38,8 @@ FARTHEST_M = 56.0
 OPEN_M = 22.0
 _ONE_SIDED_M = 10.0
 _DENSITY_M = 65
-# Squares kept: 0.8 MB each.
-_KEPT = 64
+# Squares kept: 4 MB each.
+_KEPT = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +74,22 @@ class Plan:
 
     def __init__(self, outlines: NDArray[np.object_], gsd_m: float, seed: int) -> None:
         self._noise = Noise(seed + 3)
+        # rasterio changes the process-wide warning filters while it rasterises.
+        self._alone = threading.Lock()
         self._outlines = outlines
         self._tree = shapely.STRtree(outlines)
         self._cell_px = 1.0 / gsd_m
-        self.square = functools.lru_cache(maxsize=_KEPT)(self._square)
+        self._kept = functools.lru_cache(maxsize=_KEPT)(self._square)
 
     def read(self, row: int, col: int, height: int, width: int) -> Fields:
         """The fields of some cells; the cell (row, col) is the ground from `col` to `col + 1` m."""
         out = [np.empty((height, width), np.float32) for _ in range(4)]
-        for i in range(row // SQUARE_M, (row + height - 1) // SQUARE_M + 1):
-            for j in range(col // SQUARE_M, (col + width - 1) // SQUARE_M + 1):
-                top, left = i * SQUARE_M, j * SQUARE_M
-                r0, r1 = max(row, top), min(row + height, top + SQUARE_M)
-                c0, c1 = max(col, left), min(col + width, left + SQUARE_M)
-                square = self.square(i, j)
+        for i in range(row // _SQUARE_M, (row + height - 1) // _SQUARE_M + 1):
+            for j in range(col // _SQUARE_M, (col + width - 1) // _SQUARE_M + 1):
+                top, left = i * _SQUARE_M, j * _SQUARE_M
+                r0, r1 = max(row, top), min(row + height, top + _SQUARE_M)
+                c0, c1 = max(col, left), min(col + width, left + _SQUARE_M)
+                square = self._kept(i, j)
                 sources = (square.street_m, square.wall_m, square.density, square.wide)
                 for target, source in zip(out, sources, strict=True):
                     target[r0 - row : r1 - row, c0 - col : c1 - col] = source[
@@ -99,24 +102,25 @@ class Plan:
         from rasterio.features import rasterize
         from scipy import ndimage
 
-        side = SQUARE_M + 2 * _HALO_M
-        left, top = j * SQUARE_M - _HALO_M, i * SQUARE_M - _HALO_M
+        side = _SQUARE_M + 2 * _HALO_M
+        left, top = j * _SQUARE_M - _HALO_M, i * _SQUARE_M - _HALO_M
         cell = self._cell_px
         box = shapely.box(left * cell, top * cell, (left + side) * cell, (top + side) * cell)
         near = np.sort(self._tree.query(box))
         built = np.zeros((side, side), bool)
         if len(near):
-            built = rasterize(
-                self._outlines[near],
-                out_shape=(side, side),
-                transform=Affine(cell, 0, left * cell, 0, cell, top * cell),
-                dtype=np.uint8,
-            ).astype(bool)
+            with self._alone:
+                built = rasterize(
+                    self._outlines[near],
+                    out_shape=(side, side),
+                    transform=Affine(cell, 0, left * cell, 0, cell, top * cell),
+                    dtype=np.uint8,
+                ).astype(bool)
         inner = slice(_HALO_M, -_HALO_M)
-        steps = np.arange(SQUARE_M)
-        wide = self._noise.at(steps + j * SQUARE_M, steps[:, None] + i * SQUARE_M, 150.0)
+        steps = np.arange(_SQUARE_M)
+        wide = self._noise.at(steps + j * _SQUARE_M, steps[:, None] + i * _SQUARE_M, 150.0)
         if not built.any():
-            far = np.full((SQUARE_M, SQUARE_M), FARTHEST_M, np.float32)
+            far = np.full((_SQUARE_M, _SQUARE_M), FARTHEST_M, np.float32)
             return Fields(far, far, np.zeros_like(far), wide)
         wall = ndimage.distance_transform_edt(~built)
         # Beyond the halo nobody knows; the cut-off keeps the answer the same for every square.

@@ -42,7 +42,7 @@ from buildext.grid.window import Window
 from buildext.progress import Progress, SilentProgress
 from buildext.simulate.city import City, FieldNames, build_city
 from buildext.simulate.cutting import cut_patches
-from buildext.simulate.grid import ImageGrid
+from buildext.simulate.grid import ImageGrid, windows_over
 from buildext.simulate.ground import project
 from buildext.simulate.label_errors import LabelErrors
 from buildext.simulate.layer import Layer, read_layer, write_layer
@@ -307,12 +307,7 @@ def _in_panels(grid: ImageGrid, tile_px: int) -> list[Window]:
 
 def _tiles_layer(grid: ImageGrid, view: View) -> Layer:
     """Squares of the image with the angles under which their middles are seen."""
-    windows = [
-        shared
-        for row in range(0, grid.height, BLOCK_PX)
-        for col in range(0, grid.width, BLOCK_PX)
-        if (shared := Window(row, col, BLOCK_PX, BLOCK_PX).intersection(grid.window)) is not None
-    ]
+    windows = windows_over(grid.window, BLOCK_PX)
     boxes = shapely.box(
         [w.col for w in windows],
         [w.row for w in windows],

@@ -14,7 +14,6 @@ largest of its tiers; `height_m` is that of its highest.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ import shapely
 from numpy.typing import NDArray
 
 from buildext.simulate.city import City, Roof
-from buildext.simulate.grid import ImageGrid
+from buildext.simulate.grid import ImageGrid, windows_over
 from buildext.simulate.label_errors import LabelErrors, lead_astray
 from buildext.simulate.layer import Layer
 from buildext.simulate.roofs import roof_pieces
@@ -38,6 +37,7 @@ _SEEN_SHARE = 0.995
 _LEAST_SEEN_PX = 4
 _TRACED_TOLERANCE_PX = 0.75
 _SNAP_PX = 1e-4
+_CHUNK_PX = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def roofs_layer(
         shapely.box(0, 0, grid.width, grid.height), structures.roofs[there]
     )
     polygons = grid.to_crs(structures.roofs[there])
-    for k, polygon in _traced(instances, there[~whole], structures.roofs, grid):
+    for k, polygon in _traced(instances, there[~whole], grid, city.structures):
         polygons[np.searchsorted(there, k)] = polygon
     fields: dict[str, NDArray[Any]] = {
         "structure": city.structure_id[there],
@@ -198,30 +198,30 @@ def _unions(polygons: Polygons, owner: NDArray[np.int64], count: int) -> Polygon
 
 
 def _traced(
-    instances: Path, structures: NDArray[np.int64], roofs: Polygons, grid: ImageGrid
+    instances: Path, wanted: NDArray[np.int64], grid: ImageGrid, count: int
 ) -> Iterator[tuple[int, shapely.Geometry]]:
     """Some structures with their roofs as the image shows them, smoothed, in the CRS.
 
-    Each is traced in a window of its own, so that memory does not grow with the image.
+    The image is traced in chunks; regions cut by a chunk's border are joined again, in whole
+    pixels and therefore exactly.
     """
     import rasterio
     from affine import Affine
     from rasterio.features import shapes
     from rasterio.windows import Window as RasterWindow
 
+    asked = np.zeros(count + 1, np.int32)
+    asked[wanted + 1] = wanted + 1
+    found: dict[int, list[shapely.Polygon]] = {}
     with rasterio.open(instances) as raster:
-        for k in structures:
-            west, north, east, south = shapely.bounds(roofs[k])
-            col, row = max(0, math.floor(west) - 1), max(0, math.floor(north) - 1)
-            width = min(grid.width, math.ceil(east) + 1) - col
-            height = min(grid.height, math.ceil(south) + 1) - row
-            seen = raster.read(1, window=RasterWindow(col, row, width, height)) == k + 1
-            parts = shapes(
-                seen.view(np.uint8),
-                mask=seen,
-                transform=grid.transform @ Affine.translation(col, row),
-            )
-            regions = [shapely.Polygon(p["coordinates"][0], p["coordinates"][1:]) for p, _ in parts]
-            # Regions of pixels meet at corners at most.
-            whole = regions[0] if len(regions) == 1 else shapely.multipolygons(regions)
-            yield int(k), shapely.simplify(whole, _TRACED_TOLERANCE_PX * grid.gsd_m)
+        for window in windows_over(grid.window, _CHUNK_PX):
+            where = RasterWindow(window.col, window.row, window.width, window.height)
+            numbers = asked[raster.read(1, window=where)]
+            corner = Affine.translation(window.col, window.row)
+            for region, number in shapes(numbers, mask=numbers > 0, transform=corner):
+                rings = region["coordinates"]
+                found.setdefault(int(number) - 1, []).append(shapely.Polygon(rings[0], rings[1:]))
+    for k, regions in found.items():
+        whole = regions[0] if len(regions) == 1 else shapely.union_all(regions)
+        smooth = shapely.simplify(whole, _TRACED_TOLERANCE_PX)
+        yield k, grid.to_crs(np.array([smooth]))[0]

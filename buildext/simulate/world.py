@@ -23,9 +23,9 @@ from buildext.grid.window import Window
 from buildext.simulate.buildings import building_solids
 from buildext.simulate.city import City
 from buildext.simulate.faces import Faces
-from buildext.simulate.furniture import furniture
+from buildext.simulate.furniture import SQUARE_M, furniture
 from buildext.simulate.noise import Noise
-from buildext.simulate.plan import SQUARE_M, Plan
+from buildext.simulate.plan import Plan
 from buildext.simulate.solids import Looks, join, join_looks
 from buildext.simulate.view import Depth, View
 from buildext.simulate.zbuffer import SeenFaces
@@ -145,7 +145,7 @@ class World:
         return found
 
     def _make(self, i: int, j: int) -> _Square:
-        fields = self.plan.square(i, j)
+        fields = self.plan.read(i * SQUARE_M, j * SQUARE_M, SQUARE_M, SQUARE_M)
         batches = furniture(fields, i, j, self._gsd_m, self._seed, self._noise)
         rows = self._rows.get((i, j))
         if rows is not None:
