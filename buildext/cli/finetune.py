@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1, min_open=True),
-    help="How far to go from the old model to the trained one.  [default: 0.75]",
+    help="How far to go from the old model to the trained one.  [default: 0.5]",
 )
 @click.option(
     "--hold-out",

@@ -97,7 +97,7 @@ class FinetuneOptions:
     model: str = "default"
     area: Path | None = None
     steps: int = 40
-    strength: float = 0.75
+    strength: float = 0.5
     hold_out: float = 0.25
     licence: str = "not stated"
     seed: int = 0
