@@ -35,6 +35,8 @@ Floats = NDArray[np.float64]
 # Crowns reach this high and this far beyond their square.
 _TREE_M = 14.0
 _REACH_M = 8.0
+# What stands on a roof is no higher.
+_CLUTTER_M = 3.0
 _KEPT_SQUARES = 56
 
 
@@ -99,50 +101,39 @@ class World:
         self._square = functools.lru_cache(maxsize=_KEPT_SQUARES)(self._make)
         self._sight = functools.lru_cache(maxsize=2 * _KEPT_SQUARES)(self._look)
 
-    @property
-    def highest_m(self) -> float:
-        """Height of the highest thing."""
-        return max(float(self._city.top_m.max()), _TREE_M)
-
     def seen(self, view: View, window: Window) -> Seen:
         """The faces that a view may see in a window; none is missing."""
-        # Where nothing reaches, any square will do: all of its faces are left out.
-        squares = self._reaching(view, window) or [next(iter(self._boxes))]
+        squares = self._reaching(view, window)
         return _merge([(self._square(i, j), self._sight(view, i, j)) for i, j in squares], window)
 
-    def _square_boxes(self) -> dict[tuple[int, int], tuple[Floats, float]]:
-        """Ground bounds of each square's content and its height."""
-        boxes = {}
-        bounds = shapely.bounds(self._outlines)
+    def _square_boxes(self) -> tuple[NDArray[np.int64], Floats, Floats]:
+        """Row and column of each square `(q, 2)`, ground bounds of its content, its height."""
+        low, high = self._low, self._high
+        i, j = np.mgrid[low[0] : high[0] + 1, low[1] : high[1] + 1]
+        squares = np.column_stack([i.ravel(), j.ravel()])
         reach = _REACH_M / self._gsd_m
-        for i in range(self._low[0], self._high[0] + 1):
-            for j in range(self._low[1], self._high[1] + 1):
-                corner = np.array([j, i]) * self._side_px
-                box = np.concatenate([corner - reach, corner + self._side_px + reach])
-                top = _TREE_M
-                rows = self._rows.get((i, j))
-                if rows is not None:
-                    box[:2] = np.minimum(box[:2], bounds[rows, :2].min(axis=0))
-                    box[2:] = np.maximum(box[2:], bounds[rows, 2:].max(axis=0))
-                    top = max(top, float(self._city.top_m[rows].max()) + 3.0)
-                boxes[(i, j)] = (box, top)
-        return boxes
+        corner = squares[:, ::-1] * self._side_px
+        boxes = np.column_stack([corner - reach, corner + self._side_px + reach])
+        top_m = np.full(len(squares), _TREE_M)
+        bounds = shapely.bounds(self._outlines)
+        for (row, col), tiers in self._rows.items():
+            k = (row - low[0]) * (high[1] - low[1] + 1) + (col - low[1])
+            boxes[k, :2] = np.minimum(boxes[k, :2], bounds[tiers, :2].min(axis=0))
+            boxes[k, 2:] = np.maximum(boxes[k, 2:], bounds[tiers, 2:].max(axis=0))
+            top_m[k] = max(top_m[k], float(self._city.top_m[tiers].max()) + _CLUTTER_M)
+        return squares, boxes, top_m
 
     def _reaching(self, view: View, window: Window) -> list[tuple[int, int]]:
         """Squares whose content may fall into the window, in order."""
-        found = []
-        for square, (box, top) in self._boxes.items():
-            x = np.array([box[0], box[2], box[0], box[2]])
-            y = np.array([box[1], box[1], box[3], box[3]])
-            xt, yt = view.to_image(x, y, np.full(4, top))
-            if (
-                min(x.min(), xt.min()) < window.col_stop
-                and max(x.max(), xt.max()) > window.col
-                and min(y.min(), yt.min()) < window.row_stop
-                and max(y.max(), yt.max()) > window.row
-            ):
-                found.append(square)
-        return found
+        squares, boxes, top_m = self._boxes
+        x, y = boxes[:, [0, 2, 0, 2]], boxes[:, [1, 1, 3, 3]]
+        upper_x, upper_y = view.to_image(x, y, top_m[:, None])
+        x, y = np.hstack([x, upper_x]), np.hstack([y, upper_y])
+        hit = (x.min(axis=1) < window.col_stop) & (x.max(axis=1) > window.col)
+        hit &= (y.min(axis=1) < window.row_stop) & (y.max(axis=1) > window.row)
+        # Where nothing reaches, any square will do: all of its faces are left out later.
+        chosen = squares[hit] if hit.any() else squares[:1]
+        return [(int(i), int(j)) for i, j in chosen]
 
     def _make(self, i: int, j: int) -> _Square:
         fields = self.plan.read(i * SQUARE_M, j * SQUARE_M, SQUARE_M, SQUARE_M)
