@@ -6,8 +6,9 @@ polygon, so that what moves in the labels moves in one piece.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,11 @@ def write_layer(
     )
     wkb = pa.array(list(shapely.to_wkb(polygons)), pa.binary())
     table = pa.Table.from_arrays([*columns.values(), wkb], schema=schema)
-    with atomic_path(path, overwrite) as temporary, output_errors(path, 4 * table.nbytes):
+    with (
+        atomic_path(path, overwrite) as temporary,
+        output_errors(path, 4 * table.nbytes),
+        _no_date(),
+    ):
         pyogrio.write_arrow(
             table,
             temporary,
@@ -145,6 +150,18 @@ def write_layer(
             crs=layer.crs.to_wkt(),
             layer_metadata={"buildext": json.dumps(metadata)},
         )
+
+
+@contextlib.contextmanager
+def _no_date() -> Iterator[None]:
+    """The same content makes the same file: GDAL would store when it was written."""
+    import pyogrio
+
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 def _as_multi(polygon: shapely.Geometry) -> shapely.Geometry:

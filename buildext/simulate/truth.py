@@ -212,16 +212,27 @@ def _traced(
 
     asked = np.zeros(count + 1, np.int32)
     asked[wanted + 1] = wanted + 1
-    found: dict[int, list[shapely.Polygon]] = {}
+    smooth: dict[int, list[shapely.Polygon]] = {}
+    cut: dict[int, list[shapely.Polygon]] = {}
     with rasterio.open(instances) as raster:
         for window in windows_over(grid.window, _CHUNK_PX):
             where = RasterWindow(window.col, window.row, window.width, window.height)
             numbers = asked[raster.read(1, window=where)]
             corner = Affine.translation(window.col, window.row)
+            inside = shapely.box(
+                window.col + 1, window.row + 1, window.col_stop - 1, window.row_stop - 1
+            )
             for region, number in shapes(numbers, mask=numbers > 0, transform=corner):
                 rings = region["coordinates"]
-                found.setdefault(int(number) - 1, []).append(shapely.Polygon(rings[0], rings[1:]))
-    for k, regions in found.items():
-        whole = regions[0] if len(regions) == 1 else shapely.union_all(regions)
-        smooth = shapely.simplify(whole, _TRACED_TOLERANCE_PX)
-        yield k, grid.to_crs(np.array([smooth]))[0]
+                polygon = shapely.Polygon(rings[0], rings[1:])
+                k = int(number) - 1
+                # Steps of pixels take much room: what is complete is smoothed at once.
+                if shapely.covers(inside, polygon):
+                    smooth.setdefault(k, []).append(polygon.simplify(_TRACED_TOLERANCE_PX))
+                else:
+                    cut.setdefault(k, []).append(polygon)
+    for k in wanted.tolist():
+        joined = shapely.simplify(shapely.union_all(cut.get(k, [])), _TRACED_TOLERANCE_PX)
+        regions = np.array([*smooth.get(k, []), *shapely.get_parts(joined)])
+        whole = regions[0] if len(regions) == 1 else shapely.multipolygons(regions)
+        yield k, grid.to_crs(np.array([whole]))[0]
