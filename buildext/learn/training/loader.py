@@ -2,11 +2,12 @@
 
 Tile `i` is sampled, augmented and given its targets from generators seeded with `i` alone. A
 resumed run asks for the numbers that are left and gets the very same tiles; several processes of
-one run ask for interleaved numbers and get together what one alone would have got.
+one run each ask for their share of a batch and get together what one alone would have got.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ from buildext.learn.training.tiles import Batch, as_tensors
 class TileNumbers(Dataset[Batch]):
     """Training tiles by their numbers."""
 
-    def __init__(self, sampler: TileSampler, config: TrainingConfig, numbers: range) -> None:
+    def __init__(
+        self, sampler: TileSampler, config: TrainingConfig, numbers: Sequence[int]
+    ) -> None:
         self._sampler, self._config, self._numbers = sampler, config, numbers
 
     def __len__(self) -> int:
@@ -57,7 +60,12 @@ def make_loader(
     processes; this loader gives those of process `rank`.
     """
     schedule, workers = config.schedule, config.machine.workers
-    numbers = range(first_step * schedule.batch + rank, last_step * schedule.batch, world)
+    share = schedule.batch // world
+    numbers = [
+        step * schedule.batch + rank * share + k
+        for step in range(first_step, last_step)
+        for k in range(share)
+    ]
     options: dict[str, Any] = {}
     if workers:
         options = {"prefetch_factor": 3, "worker_init_fn": _start_worker}
@@ -65,7 +73,7 @@ def make_loader(
     # after a resumed start what it was without.
     return DataLoader(
         TileNumbers(sampler, config, numbers),
-        batch_size=schedule.batch // (schedule.accumulate * world),
+        batch_size=share // schedule.accumulate,
         num_workers=workers,
         generator=torch.Generator(),
         **options,

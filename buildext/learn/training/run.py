@@ -8,6 +8,7 @@ The output folder holds all that is needed to understand the run, resume it or m
 | `provenance.json` | git revision, package versions, sha256 of every image and label file |
 | `phases/*/checkpoint.safetensors` | the state of each phase after the last saved step |
 | `log.csv`, `tensorboard/` | losses and held-out scores |
+| `report.html` | curves, scores, worst tiles and calibration, for reading |
 | `result.json` | scores, cost and size, once the run is done |
 | `model/` | `card.json` and `model.onnx`, as `buildext extract --model` takes them |
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 import torch
 
+from buildext.atomic import atomic_path
 from buildext.errors import MissingInputError, ModelError, OutputExistsError
 from buildext.learn.networks.build import build_network
 from buildext.learn.networks.loading import load_strictly
@@ -40,6 +42,7 @@ from buildext.learn.training.provenance import (
     hash_file,
     package_versions,
 )
+from buildext.learn.training.report import write_training_report
 from buildext.learn.training.workshop import CHECKPOINT, PHASES, Workshop, make_accelerator
 from buildext.models.store import load_model
 from buildext.progress import Progress, SilentProgress
@@ -143,6 +146,8 @@ def run_config(
         macs_256=count_macs(kept.network, MACS_SIDE_PX, MACS_SIDE_PX),
     )
     if accelerator.is_main_process:
+        channels = kept.network.channels
+        write_training_report(out, kept, channels, pool.monitor, accelerator.device)
         _write_json(out / RESULT_FILE, asdict(result))
         if export:
             export_run(out, out / "model")
@@ -220,7 +225,8 @@ def _test_name(name: str) -> str:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
