@@ -5,14 +5,14 @@
 #   BUILDEXT_DATA=/path/to/data recipes/methods/displace.sh
 #
 # Each 96 m block steps 0.5 to 3 m in a direction of its own, and each building leans by its height
-# (lognormal, median 6 m) times tan 25 degrees. The cards datasets/*_displaced read what is written
+# (lognormal, median 8 m) times tan 30 degrees. The cards datasets/*_displaced read what is written
 # here. A read-only folder of data can be mirrored by links; only displaced/ is written.
 set -euo pipefail
 out="${BUILDEXT_DATA:?set BUILDEXT_DATA to the folder that the dataset cards start from}/displaced"
 mkdir -p "$out"
 displace() {
-    buildext misalign "$1" -o "$out/$2.gpkg" --seed "$3" --off-nadir 25 --azimuth 110 \
-        --heights 6 0.6 --block-size 96 --block-range 0.5 3.0 --overwrite
+    buildext misalign "$1" -o "$out/$2.gpkg" --seed "$3" --off-nadir 30 --azimuth 110 \
+        --heights 8 0.6 --block-size 96 --block-range 0.5 3.0 --overwrite
 }
 displace "$BUILDEXT_DATA/clean/accra_west/mask.tif" accra_west 41
 seed=100
