@@ -122,7 +122,7 @@ def run_config(
         raise OutputExistsError(
             f"the folder {out} holds a run already", hint="use --resume or choose another --out"
         )
-    config = _resolved(config, base)
+    config = resolved(config, base)
     accelerator = make_accelerator(config)
     if not accelerator.is_main_process:
         progress = SilentProgress()
@@ -182,7 +182,7 @@ def export_run(run: Path, out: Path) -> None:
     write_model_card(out, card)
 
 
-def _resolved(config: TrainingConfig, base: Path) -> TrainingConfig:
+def resolved(config: TrainingConfig, base: Path) -> TrainingConfig:
     """The config with weights' paths and constants and a starting model's network filled in."""
     network = settle(config.network, base)
     if config.start:
