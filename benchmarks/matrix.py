@@ -1,6 +1,7 @@
 """Every encoder of the named list under every decoder, and what each encoder costs.
 
     python -m benchmarks.matrix            # all that is not recorded yet, then the pages
+    python -m benchmarks.matrix pairs      # the pairs only, then the pages
     python -m benchmarks.matrix figures    # parameters and MACs of the encoders only
     python -m benchmarks.matrix pages      # write the pages from the records
 
@@ -17,20 +18,22 @@ import argparse
 import json
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.papers import measure as measure_papers
 from buildext.learn.networks.catalogue import FIGURES, listed_names, measure_figures, write_figures
 
 ROOT = Path(__file__).parents[1]
 RECORDS = Path(__file__).with_name("matrix.jsonl")
-PARTS = ("all", "figures", "pages", "worker")
+PARTS = ("all", "pairs", "figures", "pages", "worker")
 DONE = ("ok", "refused")
-# A pair takes seconds; one that hangs is a failure too.
-LIMIT_S = 900
 
 
 def read_records() -> dict[tuple[str, str], dict[str, Any]]:
@@ -57,44 +60,49 @@ def measure_encoders() -> None:
     write_figures({name: measure_figures(name) for name in listed_names()}, FIGURES)
 
 
-def run_pairs() -> None:
+def run_pairs(workers: int) -> None:
     """Check all pairs without a good record, in workers that are replaced when they die."""
-    todo = [pair for pair in diagonal() if read_records().get(pair, {}).get("result") not in DONE]
+    known = read_records()
+    todo = deque(pair for pair in diagonal() if known.get(pair, {}).get("result") not in DONE)
     print(f"{len(todo)} pairs to check", flush=True)
+    writing = threading.Lock()
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(serve, todo, writing) for _ in range(workers)]:
+            done.result()
+
+
+def serve(todo: deque[tuple[str, str]], writing: threading.Lock) -> None:
+    """Feed one worker process after the other until nothing is left to do."""
+    worker = start_worker()
     while todo:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.matrix", "worker"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        encoder, decoder = todo.popleft()
         assert worker.stdin is not None and worker.stdout is not None
-        while todo:
-            encoder, decoder = todo.pop(0)
-            try:
-                worker.stdin.write(f"{encoder} {decoder}\n")
-                worker.stdin.flush()
-                line = worker.stdout.readline()
-            except BrokenPipeError:
-                line = ""
-            row = (
-                json.loads(line)
-                if line
-                else {
-                    "encoder": encoder,
-                    "decoder": decoder,
-                    "result": "fails",
-                    "why": f"the process ended with {worker.wait()}",
-                }
-            )
-            with RECORDS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+        worker.stdin.write(f"{encoder} {decoder}\n")
+        worker.stdin.flush()
+        line = worker.stdout.readline()
+        if line:
+            row = json.loads(line)
+        else:
+            why = f"the process ended with {worker.wait()}"
+            row = {"encoder": encoder, "decoder": decoder, "result": "fails", "why": why}
+            worker = start_worker()
+        with writing, RECORDS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
             print(f"{row['result']:8s}{decoder:14s}{encoder:28s}{row.get('why', '')}", flush=True)
-            if not line:
-                break
-        worker.stdin.close()
+    assert worker.stdin is not None
+    worker.stdin.close()
+    worker.wait()
+
+
+def start_worker() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.matrix", "worker"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
 
 
 def work() -> None:
@@ -139,14 +147,17 @@ def check(encoder: str, decoder: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=PARTS, nargs="?", default="all")
-    part = parser.parse_args().part
+    parser.add_argument("--workers", type=int, default=1, help="processes that check pairs")
+    options = parser.parse_args()
+    part = options.part
     if part == "worker":
         work()
         return
     if part in ("all", "figures"):
         measure_encoders()
-    if part == "all":
-        run_pairs()
+        measure_papers()
+    if part in ("all", "pairs"):
+        run_pairs(options.workers)
     from benchmarks.pages import write_pages
 
     write_pages(list(read_records().values()))

@@ -10,9 +10,10 @@ A pair works if the network built from it
 5. OpenVINO does too;
 6. fills a fresh network from the exported file, key by key.
 
-Batch norms first move halfway to the statistics of one batch. With the initial ones deep networks
+Batch norms first take most of the statistics of one batch. With the initial ones deep networks
 answer every image with the same number, and everything agrees with everything; with those of a
-small batch alone some amplify the rounding of 32-bit arithmetic until nothing agrees.
+small batch alone some amplify the rounding of 32-bit arithmetic until nothing agrees. The head is
+scaled to logits of deviation one: those in the hundreds would hide a difference or blow it up.
 """
 
 from __future__ import annotations
@@ -106,12 +107,17 @@ def learn_once(network: SegmentationNetwork) -> None:
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 0.5
+        norm.momentum = 0.9
     network.train()
     with torch.no_grad():
         network(torch.cat([image, image.flip(3)]))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+    with torch.no_grad():
+        deviation = network.eval()(image).std().clamp(min=1e-3)
+        for parameter in network.head.parameters():
+            parameter.div_(deviation)
+    network.train()
     logits = network(image)
     expect(
         logits.shape == (1, len(CHANNELS), *image.shape[2:]),

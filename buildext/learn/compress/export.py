@@ -79,13 +79,15 @@ def _trace(graph: InferenceGraph, example: torch.Tensor, path: Path) -> None:
     """Write the raw graph with torch's tracing exporter.
 
     It is the elder of torch's two exporters, and says so in warnings, as well as which nodes it
-    does not fold and whose shapes it does not infer. Both are wanted here; `_check` judges. The
+    does not fold, whose shapes it does not infer and which of Python's decisions it freezes. The
+    first two are wanted here, and `_check` judges at other sizes than the traced one. The
     younger one decomposes and folds layers on its way, after which the initialisers are no longer
     the state dict.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             graph,
             (example,),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
 from buildext.errors import ModelError
 from buildext.learn.networks.build import SegmentationNetwork, build_network
 from buildext.learn.networks.loading import load_encoder, state_dict_from_onnx
+from buildext.learn.networks.registry import build_encoder
 from buildext.models.card import NetworkSpec
 
 
@@ -78,3 +80,25 @@ def test_an_unreadable_onnx_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"\xff\xff\xff")
     with pytest.raises(ModelError, match="cannot be read as ONNX"):
         state_dict_from_onnx(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientvit_m0", "efficientmod_xxs"])
+def test_smps_and_our_own_encoders_load_with_their_own_keys(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    given = build_encoder(name, 5)
+    tensors = {k: v.clone() for k, v in given.state_dict().items()}
+    save_file(tensors, tmp_path / "w.safetensors")
+    torch.manual_seed(2)
+    encoder = build_encoder(name, 5)
+    load_encoder(encoder, tmp_path / "w.safetensors")
+    for key, value in encoder.state_dict().items():
+        torch.testing.assert_close(value, tensors[key])
+
+
+def test_a_classifier_of_timm_fills_our_encoder_without_its_head(tmp_path: Path) -> None:
+    classifier = timm.create_model("efficientvit_m0", pretrained=False)
+    save_file(dict(classifier.state_dict()), tmp_path / "w.safetensors")
+    encoder = build_encoder("efficientvit_m0", 5)
+    load_encoder(encoder, tmp_path / "w.safetensors")
+    key = "patch_embed.conv1.conv.weight"
+    torch.testing.assert_close(encoder.model.state_dict()[key], classifier.state_dict()[key])
