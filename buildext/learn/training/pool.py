@@ -9,10 +9,10 @@ from typing import Literal
 
 from buildext.errors import UsageError
 from buildext.learn.training.config import Role, TrainingConfig, resolve_path
-from buildext.learn.training.dataset import LoadedScene, open_dataset
+from buildext.learn.training.dataset import open_dataset
 from buildext.learn.training.dataset_card import DatasetCard
 from buildext.learn.training.sampling import monitor_tiles
-from buildext.learn.training.scenes import LabelledScene
+from buildext.learn.training.scenes import LabelledScene, LoadedScene
 from buildext.learn.training.split import erase_blocks, few_clean, split_scene
 from buildext.learn.training.tiles import Batch, as_tensors
 from buildext.progress import Progress
@@ -120,8 +120,8 @@ def read_pool(
     clean, split = list(pool.clean), config.split
     pool.clean.clear()
     for name in names:
-        own = [scene for scene in clean if scene.dataset == name]
-        pool.clean.extend(few_clean(own, split.clean_share, split.block_m, config.seed))
+        of_dataset = [scene for scene in clean if scene.dataset == name]
+        pool.clean.extend(few_clean(of_dataset, split.clean_share, split.block_m, config.seed))
     return pool
 
 
