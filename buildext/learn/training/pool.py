@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from buildext.errors import UsageError
 from buildext.learn.training.config import Role, TrainingConfig, resolve_path
 from buildext.learn.training.dataset import open_dataset
 from buildext.learn.training.dataset_card import DatasetCard
+from buildext.learn.training.height_classes import nearest_class
 from buildext.learn.training.sampling import monitor_tiles
-from buildext.learn.training.scenes import LabelledScene, LoadedScene
+from buildext.learn.training.scenes import LabelledScene, LoadedScene, Tile
 from buildext.learn.training.split import erase_blocks, few_clean, split_scene
 from buildext.learn.training.tiles import Batch, as_tensors
 from buildext.progress import Progress
@@ -146,7 +149,7 @@ def _add(
         judge = config.model_copy(update={"loss": config.loss.model_copy(update=plain)})
         for blocks, tiles in ((parts.monitor, pool.monitor), (parts.test, pool.test)):
             cut = [
-                as_tensors(tile, judge)
+                _judged_tile(tile, scene, judge)
                 for tile in monitor_tiles(scene, list(blocks), config.sampling)
             ]
             if cut:
@@ -156,6 +159,16 @@ def _add(
     if kept.valid.any():
         (pool.clean if role == "clean" else pool.noisy).append(kept)
     pool.hashes.update(item.hashes)
+
+
+def _judged_tile(tile: Tile, scene: LabelledScene, config: TrainingConfig) -> Batch:
+    """A held-out tile, with `height_class` uint8 `(H, W)` where the scene has heights."""
+    batch = as_tensors(tile, config)
+    if scene.heights_m is not None:
+        limits_m = config.sampling.height_limits_m
+        classes = nearest_class(tile.labels, scene.heights_m, limits_m)
+        batch["height_class"] = torch.from_numpy(classes)
+    return batch
 
 
 def _role(card: DatasetCard, config: TrainingConfig) -> Role:

@@ -34,7 +34,6 @@ from buildext.learn.training.config import TrainingConfig, check_config, load_co
 from buildext.learn.training.fit import KEPT_NETWORK
 from buildext.learn.training.log import last_scores
 from buildext.learn.training.methods.table import METHODS
-from buildext.learn.training.monitor import score_tiles
 from buildext.learn.training.pool import Pool, SceneCache, read_pool
 from buildext.learn.training.provenance import (
     fingerprint_of,
@@ -134,7 +133,7 @@ def run_config(
     started = time.monotonic()
     kept = METHODS[config.method.kind](shop)
     scores = shop.validate(kept)
-    scores |= {_test_name(k): v for k, v in score_tiles(kept, pool.test).items()}
+    scores |= {_test_name(k): v for k, v in shop.score(kept, pool.test).items()}
     result = RunResult(
         status="done",
         method=config.method.kind,

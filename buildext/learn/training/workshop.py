@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from buildext.learn.training.config import NetworkSection, TrainingConfig
 from buildext.learn.training.monitor import score_tiles
 from buildext.learn.training.pool import Pool
 from buildext.learn.training.sight import Sight
+from buildext.learn.training.tiles import Batch
 from buildext.progress import Progress
 
 PHASES = "phases"
@@ -110,6 +112,10 @@ class Workshop:
         seed = self.config.seed + 1000 * self.built
         return build_sight(section, seed, self.precision).to(self.device)
 
+    def score(self, sight: Sight, tiles: Mapping[str, Sequence[Batch]]) -> dict[str, float]:
+        """Scores on some held-out tiles."""
+        return score_tiles(sight, tiles, self.config.sampling.height_limits_m)
+
     def validate(self, sight: Sight) -> dict[str, float]:
         """Scores on what is held out for monitoring."""
-        return score_tiles(sight, self.pool.monitor)
+        return self.score(sight, self.pool.monitor)
