@@ -33,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 
 from buildext.errors import InputError, OutputExistsError
+from buildext.grid.window import Window
 from buildext.learn.training.builder import build_sight, continue_model
 from buildext.learn.training.config import (
     AugmentSection,
@@ -45,6 +46,7 @@ from buildext.learn.training.config import (
     TrainingConfig,
 )
 from buildext.learn.training.drawn import (
+    RING_M,
     Drawing,
     Patch,
     choose_held_out,
@@ -52,6 +54,7 @@ from buildext.learn.training.drawn import (
     known_around,
     read_drawing,
     split_patch,
+    widened,
 )
 from buildext.learn.training.monitor import THRESHOLD, f1
 from buildext.learn.training.patches import DATASET, write_patches
@@ -75,6 +78,8 @@ FEW_LABELS = 5
 MIN_TO_HOLD_OUT = 12
 # How much coarser than anything that the model has seen a scene may be.
 MAX_COARSER = 1.5
+# What the network sees around the pixels that it is asked for.
+SURROUNDINGS_M = 8.0
 # Resolutions of the tiles as shares of the scene's.
 SCALES = (0.8, 1.6)
 
@@ -197,6 +202,8 @@ def _finetune(
     progress: Progress,
 ) -> FinetuneReport:
     """All of it, into the folder `work`."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
     section = continue_model(NetworkSection(), options.model)
     start = build_sight(section, options.seed, torch.float32, options.model)
     card = model.card
@@ -288,7 +295,7 @@ def score(sight: Sight, scenes: Sequence[LabelledScene]) -> Held:
     counts = np.zeros(3)
     found_share: list[float] = []
     for scene in scenes:
-        seen = predict_scene(sight, scene, scene.gsd_m) > THRESHOLD
+        seen = look_at(sight, scene, scene.counted) > THRESHOLD
         found, truth = seen & scene.counted, (scene.labels > 0) & scene.counted
         counts += [np.count_nonzero(found & truth), found.sum(), truth.sum()]
         labels = scene.labels[truth]
@@ -304,10 +311,33 @@ def score(sight: Sight, scenes: Sequence[LabelledScene]) -> Held:
     )
 
 
+def look_at(sight: Sight, scene: LabelledScene, where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Probability of a building, `(H, W)` on the scene's grid; 0 far from `where`."""
+    seen = np.zeros(where.shape, np.float32)
+    if not where.any():
+        return seen
+    rows, cols = (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
+    window = Window(
+        int(rows[0]), int(cols[0]), int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1
+    ).padded(round(SURROUNDINGS_M / scene.gsd_m))
+    area = window.intersection(Window(0, 0, *where.shape))
+    assert area is not None
+    part = replace(
+        scene,
+        image=np.ascontiguousarray(scene.image[area.slices]),
+        labels=scene.labels[area.slices],
+        valid=scene.valid[area.slices],
+        known=scene.known[area.slices],
+    )
+    seen[area.slices] = predict_scene(sight, part, scene.gsd_m)
+    return seen
+
+
 def _with_known(patch: Patch, sight: Sight) -> Patch:
     """The patch with its labels known where the model and the drawing say so."""
     scene = patch.scene
-    seen = predict_scene(sight, scene, scene.gsd_m)
+    ring = widened(scene.labels > 0, RING_M / scene.gsd_m)
+    seen = look_at(sight, scene, ring)
     return replace(patch, scene=replace(scene, known=known_around(scene, seen)))
 
 
