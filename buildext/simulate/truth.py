@@ -235,4 +235,6 @@ def _traced(
         joined = shapely.simplify(shapely.union_all(cut.get(k, [])), _TRACED_TOLERANCE_PX)
         regions = np.array([*smooth.get(k, []), *shapely.get_parts(joined)])
         whole = regions[0] if len(regions) == 1 else shapely.multipolygons(regions)
-        yield k, grid.to_crs(np.array([whole]))[0]
+        # Neighbours that were smoothed apart from each other may overlap by a sliver.
+        sound = shapely.make_valid(whole, method="structure", keep_collapsed=False)
+        yield k, grid.to_crs(np.array([sound]))[0]
