@@ -52,9 +52,9 @@ def score_tiles(
             labelled += weight.sum((1, 2))
             if "height_class" in batch:
                 for k in range(len(names)):
-                    own = batch["height_class"] == k + 1
-                    pair = torch.stack([found[0] & truth[0], found[0], truth[0]]) & own
-                    by_height[k] += pair.sum((1, 2)).double()
+                    counted = torch.stack([found[0] & truth[0], found[0], truth[0]])
+                    of_class = counted & (batch["height_class"] == k + 1)
+                    by_height[k] += of_class.sum((1, 2)).double()
         for k, channel in enumerate(channels):
             if labelled[k] > 0:
                 scores[f"{dataset}/{channel}"] = f1(*counts[k].tolist())
