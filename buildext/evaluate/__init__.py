@@ -8,8 +8,8 @@
 
 from buildext.evaluate.frame import Frame
 from buildext.evaluate.options import Bounds, EvaluateOptions
-from buildext.evaluate.report import format_table
 from buildext.evaluate.run import evaluate_files
 from buildext.evaluate.scores import Evaluation
+from buildext.evaluate.table import format_table
 
 __all__ = ["Bounds", "EvaluateOptions", "Evaluation", "Frame", "evaluate_files", "format_table"]
