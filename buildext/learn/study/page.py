@@ -13,7 +13,7 @@ from buildext.learn.study.outcome import StageOutcome
 from buildext.learn.study.plots import Point, draw_costs, draw_ranking
 from buildext.learn.study.ranking import ArmResult, Comparison, Estimate
 from buildext.learn.study.record import HELD_OUT_SCORE, RunRecord
-from buildext.learn.training.report.document import (
+from buildext.page.document import (
     Cell,
     Row,
     document,

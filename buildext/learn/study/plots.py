@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from buildext.learn.study.latency import Latency
 from buildext.learn.study.ranking import ArmResult
-from buildext.learn.training.report.figure import COLOURS, INK, as_svg, new_figure
+from buildext.page.figure import COLOURS, INK, as_svg, new_figure
 
 UNTRAINED = "#a0a0a0"
 LABEL_LENGTH = 44

@@ -20,7 +20,7 @@ import buildext
 from buildext.cli.study import study
 from buildext.errors import MissingInputError, ModelError, UsageError
 from buildext.learn.study.run import Study
-from buildext.learn.training.report.document import document
+from buildext.page.document import document
 from buildext.progress import SilentProgress
 from tests.learn.study.conftest import STUDY, write_study
 

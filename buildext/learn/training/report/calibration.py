@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from buildext.learn.training.report.figure import COLOURS, INK, as_svg, new_figure
+from buildext.page.figure import COLOURS, INK, as_svg, new_figure
 
 BINS = 15
 
