@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,21 @@ INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geome
 SELECT '', '', table_name, column_name, ?, ?, '', 1, ?, ''
 FROM gpkg_geometry_columns WHERE table_name = ?
 """
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStyle:
+    """A style of one layer.
+
+    Attributes:
+        name: as QGIS lists it, at most 30 characters.
+        qml: the style as QGIS reads it.
+        description: what it tells.
+    """
+
+    name: str
+    qml: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +156,25 @@ def confidence_qml() -> str:
 def store_style(path: Path, layer: str) -> None:
     """Make the confidence style the default of a GeoPackage's layer.
 
-    Args:
-        path: a GeoPackage without styles.
-        layer: the layer's name.
-
     Raises:
         sqlite3.Error: the file cannot be written.
     """
     description = "Fill: confidence. Outline: solid regularised, dashed simplified, dotted kept."
+    store_qml(path, {layer: LayerStyle(STYLE_NAME, confidence_qml(), description)})
+
+
+def store_qml(path: Path, styles: Mapping[str, LayerStyle]) -> None:
+    """Make each style the default of its layer.
+
+    Args:
+        path: a GeoPackage without styles.
+        styles: by the layer's name.
+
+    Raises:
+        sqlite3.Error: the file cannot be written.
+    """
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute(_TABLE)
         database.execute(_REGISTER)
-        database.execute(_INSERT, (STYLE_NAME, confidence_qml(), description, layer))
+        for layer, style in styles.items():
+            database.execute(_INSERT, (style.name, style.qml, style.description, layer))
