@@ -26,7 +26,6 @@ COMMANDS = {
     "align": "Move existing footprints to where an image shows them.",
     "train": "Train a model from a configuration file.",
     "finetune": "Make a model better for a place with a few corrected buildings.",
-    "finetune": "Make a model better for a place with a few corrected buildings.",
     "pack": "Write datasets as plain images, to train without geodata libraries.",
     "simulate": "Render an off-nadir scene from footprints with heights.",
     "misalign": "Give clean labels errors that are known.",
