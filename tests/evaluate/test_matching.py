@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildext.evaluate import EvaluateOptions, evaluate_files
-from buildext.evaluate.matching import find_overlaps, match
+from buildext.evaluate.matching import find_overlaps, match, match_spacenet
 from tests.evaluate.files import blank, box, write_vector
 
 corner = st.integers(0, 8)
@@ -43,6 +43,47 @@ def test_more_matches_beat_a_better_one() -> None:
     found = match(find_overlaps(guess, truth), 2, 2, 0.1)
     assert sorted(zip(found.pred.tolist(), found.ref.tolist(), strict=True)) == [(0, 1), (1, 0)]
     assert sorted(found.iou) == pytest.approx([2 / 20, 9 / 10])
+
+
+def test_spacenets_rule_is_greedy_and_asks_the_confidence() -> None:
+    # As above: P (IoU 10/12 with A, 2/20 with B) and Q (9/10 with A alone). If P is surer it takes
+    # A, and Q is left over; if Q is surer it takes A, and P the rest.
+    truth = as_array([box(0, 0, 10, 1), box(10, 0, 20, 1)])
+    overlaps = find_overlaps(as_array([box(0, 0, 12, 1), box(0, 0, 9, 1)]), truth)
+    first = match_spacenet(overlaps, np.array([0.9, 0.5]), 0.1)
+    assert (first.pred.tolist(), first.ref.tolist()) == ([0], [0])
+    second = match_spacenet(overlaps, np.array([0.5, 0.9]), 0.1)
+    assert sorted(zip(second.pred.tolist(), second.ref.tolist(), strict=True)) == [(0, 1), (1, 0)]
+    assert len(match_spacenet(overlaps, None, 0.1).pred) == 1
+
+
+@given(guess=boxes, truth=boxes)
+def test_both_rules_agree_above_one_half_without_overlaps(
+    guess: list[shapely.Polygon], truth: list[shapely.Polygon]
+) -> None:
+    def apart(polygons: list[shapely.Polygon]) -> np.ndarray:
+        kept: list[shapely.Polygon] = []
+        for polygon in polygons:
+            if not any(polygon.intersection(other).area for other in kept):
+                kept.append(polygon)
+        return as_array(kept)
+
+    p, r = apart(guess), apart(truth)
+    overlaps = find_overlaps(p, r)
+    optimal, greedy = match(overlaps, len(p), len(r), 0.501), match_spacenet(overlaps, None, 0.501)
+    assert optimal.pred.tolist() == greedy.pred.tolist()
+    assert optimal.ref.tolist() == greedy.ref.tolist()
+
+
+def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(0, 40, (2, 60))
+    polygons = shapely.box(x, y, x + 5, y + 5)
+    whole = find_overlaps(polygons, polygons)
+    monkeypatch.setattr("buildext.evaluate.matching._BATCH", 7)
+    parts = find_overlaps(polygons, polygons)
+    for name in ("pred", "ref", "area_m2", "iou"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 
 
 @given(guess=boxes, truth=boxes, min_iou=st.sampled_from([0.1, 0.25, 0.5]))
