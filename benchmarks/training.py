@@ -20,16 +20,16 @@ from pathlib import Path
 
 import torch
 
-from buildext.learn.training.builder import build_sight
+from buildext.learn.training.engine.builder import build_sight
 from buildext.learn.training.config import TrainingConfig, load_config
-from buildext.learn.training.fit import fit
-from buildext.learn.training.loader import make_loader
+from buildext.learn.training.engine.fit import fit
+from buildext.learn.training.engine.phase import Phase
+from buildext.learn.training.engine.pool import Pool, read_pool
+from buildext.learn.training.engine.workshop import Workshop, make_accelerator
 from buildext.learn.training.methods.supervised import Supervised
-from buildext.learn.training.phase import Phase
-from buildext.learn.training.pool import Pool, read_pool
 from buildext.learn.training.run import resolved
-from buildext.learn.training.sampling import TileSampler
-from buildext.learn.training.workshop import Workshop, make_accelerator
+from buildext.learn.training.tiles.loader import make_loader
+from buildext.learn.training.tiles.sampling import TileSampler
 from buildext.progress import SilentProgress
 
 SAMPLE = Path(__file__).parents[1] / "datasets" / "kampala_b"

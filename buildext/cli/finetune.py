@@ -18,7 +18,7 @@ from buildext.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from buildext.learn.training.finetune import FinetuneReport
+    from buildext.learn.training.finetuning.finetune import FinetuneReport
 
 
 @click.command()
@@ -104,8 +104,8 @@ def finetune(
             "fine-tuning needs torch, which is not installed",
             hint='pip install "buildext[train]"',
         )
-    from buildext.learn.training.finetune import FinetuneOptions
-    from buildext.learn.training.finetune import finetune as run
+    from buildext.learn.training.finetuning.finetune import FinetuneOptions
+    from buildext.learn.training.finetuning.finetune import finetune as run
     from buildext.progress import JsonProgress
 
     set_up_logging(verbose, quiet)

@@ -70,8 +70,8 @@ def pack(
             "packing needs the libraries of the training, which are not installed",
             hint='pip install "buildext[train]"',
         )
-    from buildext.learn.training.packing import PackOptions
-    from buildext.learn.training.packing import pack as pack_datasets
+    from buildext.learn.training.data.packing import PackOptions
+    from buildext.learn.training.data.packing import pack as pack_datasets
     from buildext.progress import JsonProgress
 
     set_up_logging(verbose, quiet)

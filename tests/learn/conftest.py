@@ -22,7 +22,7 @@ import shapely
 from affine import Affine
 
 from buildext.learn.training.config import TrainingConfig, check_config
-from buildext.learn.training.scenes import LabelledScene
+from buildext.learn.training.data.scenes import LabelledScene
 from buildext.models.card import NetworkSpec
 
 CHANNELS = ("building", "contact")

@@ -29,7 +29,7 @@ from buildext.errors import (
 from buildext.learn.compress.export import export_onnx
 from buildext.learn.networks.build import build_network
 from buildext.learn.networks.normalisation import Normalisation
-from buildext.learn.training.dataset import open_dataset
+from buildext.learn.training.data.dataset import open_dataset
 from buildext.models.card import Card, Gsd, NetworkSpec, Thresholds, TrainingData
 from buildext.models.store import WEIGHTS_NAME, load_model, write_model_card
 

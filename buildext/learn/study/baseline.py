@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from buildext.learn.training.monitor import f1
-from buildext.learn.training.tiles import Batch
+from buildext.learn.training.engine.monitor import f1
+from buildext.learn.training.tiles.tensors import Batch
 
 Feature = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 CHANNEL = "building"

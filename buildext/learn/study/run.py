@@ -38,10 +38,10 @@ from buildext.learn.study.page import PAGE_FILE, write_page
 from buildext.learn.study.record import HELD_OUT_SCORE, RecordStore, RunRecord
 from buildext.learn.study.table import write_table
 from buildext.learn.training.config import TrainingConfig
-from buildext.learn.training.pool import SceneCache, read_pool
+from buildext.learn.training.engine.pool import SceneCache, read_pool
 from buildext.learn.training.run import RESULT_FILE, run_config
-from buildext.learn.training.sampling import TileSampler
-from buildext.learn.training.tiles import as_tensors
+from buildext.learn.training.tiles.sampling import TileSampler
+from buildext.learn.training.tiles.tensors import as_tensors
 from buildext.progress import Progress
 
 log = logging.getLogger(__name__)

@@ -28,13 +28,14 @@ from buildext.errors import MissingInputError, ModelError, OutputExistsError
 from buildext.learn.networks.build import build_network
 from buildext.learn.networks.loading import load_strictly
 from buildext.learn.networks.macs import count_macs
-from buildext.learn.training.builder import build_sight, continue_model, settle
-from buildext.learn.training.checkpoint import load_mean
 from buildext.learn.training.config import TrainingConfig, check_config, load_config
-from buildext.learn.training.fit import KEPT_NETWORK
-from buildext.learn.training.log import last_scores
+from buildext.learn.training.engine.builder import build_sight, continue_model, settle
+from buildext.learn.training.engine.checkpoint import load_mean
+from buildext.learn.training.engine.fit import KEPT_NETWORK
+from buildext.learn.training.engine.log import last_scores
+from buildext.learn.training.engine.pool import Pool, SceneCache, read_pool
+from buildext.learn.training.engine.workshop import CHECKPOINT, PHASES, Workshop, make_accelerator
 from buildext.learn.training.methods.table import METHODS
-from buildext.learn.training.pool import Pool, SceneCache, read_pool
 from buildext.learn.training.provenance import (
     fingerprint_of,
     git_revision,
@@ -42,7 +43,6 @@ from buildext.learn.training.provenance import (
     package_versions,
 )
 from buildext.learn.training.report import write_training_report
-from buildext.learn.training.workshop import CHECKPOINT, PHASES, Workshop, make_accelerator
 from buildext.models.store import load_model
 from buildext.progress import Progress, SilentProgress
 

@@ -29,7 +29,7 @@ import shapely
 from buildext.evaluate import EvaluateOptions, Frame, evaluate_files
 from buildext.extract.options import ExtractOptions, Outputs
 from buildext.extract.pipeline import open_job, run
-from buildext.learn.training.finetune import FinetuneOptions, finetune
+from buildext.learn.training.finetuning.finetune import FinetuneOptions, finetune
 from buildext.progress import SilentProgress
 
 SCENES = ("zanzibar_b", "vegas_satellite", "kampala_b")

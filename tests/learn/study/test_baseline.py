@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from buildext.learn.study.baseline import choose_threshold, colour_baseline, score_threshold
-from buildext.learn.training.tiles import Batch
+from buildext.learn.training.tiles.tensors import Batch
 
 
 def tile(seed: int, roof: tuple[int, int, int], ground: tuple[int, int, int]) -> Batch:

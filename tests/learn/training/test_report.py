@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from buildext.errors import MissingInputError
-from buildext.learn.training.log import TrainingLog
+from buildext.learn.training.engine.log import TrainingLog
 from buildext.learn.training.report import write_training_report
 from buildext.learn.training.report.calibration import Reliability
 from buildext.learn.training.report.curves import read_curves, smooth
 from buildext.learn.training.report.report import WORST, judge_tiles
-from buildext.learn.training.tiles import Batch
+from buildext.learn.training.tiles.tensors import Batch
 
 
 class Brightness(nn.Module):

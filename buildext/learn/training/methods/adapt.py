@@ -20,14 +20,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from buildext.learn.training.config import LossSection
-from buildext.learn.training.fit import fit
-from buildext.learn.training.levels import parameter_levels
+from buildext.learn.training.engine.fit import fit
+from buildext.learn.training.engine.levels import parameter_levels
+from buildext.learn.training.engine.phase import Phase
+from buildext.learn.training.engine.sight import Sight
+from buildext.learn.training.engine.task import Losses, Task
+from buildext.learn.training.engine.thaw import Thaw
+from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods.kd import bernoulli_divergence
-from buildext.learn.training.phase import Phase
-from buildext.learn.training.sight import Sight
-from buildext.learn.training.task import Losses, Task
-from buildext.learn.training.thaw import Thaw
-from buildext.learn.training.workshop import Workshop
 
 
 class Adaptation(Task):

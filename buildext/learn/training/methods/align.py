@@ -14,15 +14,15 @@ import math
 import numpy as np
 
 from buildext.align import AlignOptions
-from buildext.learn.training.fit import fit
+from buildext.learn.training.data.scenes import LabelledScene
+from buildext.learn.training.engine.fit import fit
+from buildext.learn.training.engine.phase import Phase
+from buildext.learn.training.engine.predict import predict_scene
+from buildext.learn.training.engine.sight import Sight
+from buildext.learn.training.engine.workshop import Workshop
+from buildext.learn.training.methods.relabel import relabel_scene
 from buildext.learn.training.methods.sda import adapt
 from buildext.learn.training.methods.supervised import Supervised
-from buildext.learn.training.phase import Phase
-from buildext.learn.training.predict import predict_scene
-from buildext.learn.training.relabel import relabel_scene
-from buildext.learn.training.scenes import LabelledScene
-from buildext.learn.training.sight import Sight
-from buildext.learn.training.workshop import Workshop
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 
 from buildext.errors import UsageError
 from buildext.learn.training.config import LossSection
-from buildext.learn.training.fit import fit
+from buildext.learn.training.engine.fit import fit
+from buildext.learn.training.engine.phase import Phase
+from buildext.learn.training.engine.sight import Sight
+from buildext.learn.training.engine.task import Losses, Task
+from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods.supervised import Supervised
-from buildext.learn.training.phase import Phase
-from buildext.learn.training.sight import Sight
-from buildext.learn.training.task import Losses, Task
-from buildext.learn.training.workshop import Workshop
 
 
 def bernoulli_divergence(

@@ -7,13 +7,13 @@ needs only a few clean ones to learn where its roof ends.
 
 from __future__ import annotations
 
-from buildext.learn.training.fit import fit
-from buildext.learn.training.levels import parameter_levels
+from buildext.learn.training.engine.fit import fit
+from buildext.learn.training.engine.levels import parameter_levels
+from buildext.learn.training.engine.phase import Phase
+from buildext.learn.training.engine.sight import Sight
+from buildext.learn.training.engine.thaw import Thaw
+from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods.supervised import Supervised
-from buildext.learn.training.phase import Phase
-from buildext.learn.training.sight import Sight
-from buildext.learn.training.thaw import Thaw
-from buildext.learn.training.workshop import Workshop
 
 
 def train(shop: Workshop) -> Sight:

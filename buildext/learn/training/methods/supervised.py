@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from buildext.learn.training.fit import fit
-from buildext.learn.training.phase import Phase
-from buildext.learn.training.sight import Sight
-from buildext.learn.training.task import Losses, Task
-from buildext.learn.training.workshop import Workshop
+from buildext.learn.training.engine.fit import fit
+from buildext.learn.training.engine.phase import Phase
+from buildext.learn.training.engine.sight import Sight
+from buildext.learn.training.engine.task import Losses, Task
+from buildext.learn.training.engine.workshop import Workshop
 
 
 class Supervised(Task):

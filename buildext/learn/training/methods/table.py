@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from buildext.learn.training.engine.sight import Sight
+from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods import adapt, align, dml, kd, sda, supervised
-from buildext.learn.training.sight import Sight
-from buildext.learn.training.workshop import Workshop
 
 Method = Callable[[Workshop], Sight]
 

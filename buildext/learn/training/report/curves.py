@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from buildext.errors import MissingInputError
-from buildext.learn.training.log import HELD_OUT, LOG_FILE
-from buildext.learn.training.report.figure import as_svg, new_figure
+from buildext.learn.training.engine.log import HELD_OUT, LOG_FILE
+from buildext.page.figure import as_svg, new_figure
 
 Curve = list[tuple[int, float]]
 LOSS = "loss/"

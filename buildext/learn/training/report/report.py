@@ -15,10 +15,12 @@ from torch import nn
 
 from buildext.atomic import atomic_path
 from buildext.errors import MissingInputError
-from buildext.learn.training.log import HELD_OUT
+from buildext.learn.training.engine.log import HELD_OUT
 from buildext.learn.training.report.calibration import Reliability, draw_reliability
 from buildext.learn.training.report.curves import Curve, draw_curves, read_curves
-from buildext.learn.training.report.document import (
+from buildext.learn.training.report.worst import JudgedTile, show_tile
+from buildext.learn.training.tiles.tensors import Batch
+from buildext.page.document import (
     Row,
     document,
     facts,
@@ -27,8 +29,6 @@ from buildext.learn.training.report.document import (
     table,
     text_cell,
 )
-from buildext.learn.training.report.worst import JudgedTile, show_tile
-from buildext.learn.training.tiles import Batch
 
 REPORT_FILE = "report.html"
 WORST = 12

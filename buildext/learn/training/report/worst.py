@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from buildext.learn.training.monitor import THRESHOLD, f1
+from buildext.learn.training.engine.monitor import THRESHOLD, f1
 
 THUMBNAIL_PX = 176
 _JPEG_QUALITY = 82

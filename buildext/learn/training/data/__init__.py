@@ -1,0 +1,1 @@
+"""Datasets: cards, scenes in memory, and how they are read, packed and mended."""

@@ -1,0 +1,1 @@
+"""The engine: pools of scenes, phases, and the steps that move weights."""

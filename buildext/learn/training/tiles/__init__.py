@@ -1,0 +1,1 @@
+"""Tiles: cut from scenes, changed, given targets, and handed on in batches."""
