@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from buildext.errors import MissingInputError, UsageError
+from buildext.learn.study.design import load_design
 from buildext.learn.training.config import check_config, load_config, resolve_path
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 LEAST = {"name": "x", "datasets": ["d"], "schedule": {"steps": 1}}
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.toml")), ids=lambda p: p.stem)
 def test_every_recipe_is_valid_and_its_cards_exist(path: Path) -> None:
-    config = load_config(path)
-    for dataset in config.datasets:
+    if "study" in tomllib.loads(path.read_text()):
+        datasets = load_design(path).base["datasets"]
+    else:
+        datasets = load_config(path).datasets
+    for dataset in datasets:
         assert (path.parent / dataset / "dataset.toml").is_file()
 
 
@@ -26,6 +30,20 @@ def test_a_typo_names_the_key_and_its_nearest_neighbour() -> None:
     with pytest.raises(UsageError, match=r"schedule\.leraning_rate") as caught:
         check_config(values, "x.toml")
     assert caught.value.hint == "did you mean 'learning_rate'?"
+
+
+def test_an_unknown_choice_names_its_neighbour() -> None:
+    with pytest.raises(
+        UsageError, match=r"method\.kind: got 'sdaa'; expected 'supervised'"
+    ) as caught:
+        check_config({**LEAST, "method": {"kind": "sdaa"}}, "x.toml")
+    assert caught.value.hint == "did you mean 'sda'?"
+
+
+def test_a_typo_in_an_optional_section_is_found_too() -> None:
+    with pytest.raises(UsageError, match=r"teacher\.encodr") as caught:
+        check_config({**LEAST, "teacher": {"encodr": "vgg19"}}, "x.toml")
+    assert caught.value.hint == "did you mean 'encoder'?"
 
 
 def test_an_unknown_section_names_its_neighbour() -> None:
