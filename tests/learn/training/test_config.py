@@ -33,9 +33,7 @@ def test_a_typo_names_the_key_and_its_nearest_neighbour() -> None:
 
 
 def test_an_unknown_choice_names_its_neighbour() -> None:
-    with pytest.raises(
-        UsageError, match=r"method\.kind: got 'sdaa'; expected 'supervised'"
-    ) as caught:
+    with pytest.raises(UsageError, match=r"method\.kind: got 'sdaa'; expected") as caught:
         check_config({**LEAST, "method": {"kind": "sdaa"}}, "x.toml")
     assert caught.value.hint == "did you mean 'sda'?"
 
