@@ -6,7 +6,7 @@
 #
 # Each 96 m block steps 0.5 to 3 m in a direction of its own, and each building leans by its height
 # (lognormal, median 8 m) times tan 30 degrees. The cards datasets/*_displaced read what is written
-# here. A read-only folder of data can be mirrored by links; only displaced/ is written.
+# here. A read-only folder of data can be mirrored by links; only displaced/ and checked/ are written.
 set -euo pipefail
 out="${BUILDEXT_DATA:?set BUILDEXT_DATA to the folder that the dataset cards start from}/displaced"
 mkdir -p "$out"
@@ -21,3 +21,6 @@ for mask in "$BUILDEXT_DATA"/clean/rio_satellite/*_img{50,51,52,53,54,55,56,57,6
     displace "$mask" "$(basename "$mask" _mask.tif)" "$seed"
     seed=$((seed + 1))
 done
+# The checked roofs of Nairobi, beside the image that their card names.
+mkdir -p "$BUILDEXT_DATA/checked"
+cp "$(dirname "$0")/../../datasets/nairobi/checked_roofs.gpkg" "$BUILDEXT_DATA/checked/nairobi.gpkg"
