@@ -138,12 +138,12 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     return f'<dl class="facts">{"".join(parts)}</dl>\n'
 
 
-def document(title: str, body: str) -> str:
-    """The whole page; `body` is HTML, `title` plain text."""
+def document(title: str, body: str, *, style: str = "") -> str:
+    """The whole page; `body` is HTML, `title` plain text, `style` CSS after the common one."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
         f"{body}\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
     )
 
