@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from buildext.learn.training.config.section import Section
 
@@ -44,8 +44,14 @@ class MethodSection(Section):
     unfreeze: Literal["full", "decoder", "gradual", "discriminative"] = "full"
     depth_decay: float = Field(default=0.6, gt=0, le=1)
     temperature: float = Field(default=2.0, gt=0)
-    distillation: float = Field(default=0.5, ge=0, le=1)
+    distillation: float = Field(default=0.5, ge=0)
     peers: int = Field(default=2, ge=2)
     rounds: int = Field(default=2, ge=1)
     max_shift_m: float = Field(default=8.0, gt=0)
     min_confidence: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _share(self) -> MethodSection:
+        if self.kind == "kd" and self.distillation > 1:
+            raise ValueError("distillation is a share in `kd`: at most 1")
+        return self

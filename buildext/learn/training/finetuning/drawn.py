@@ -46,6 +46,8 @@ CONTEXT_M = 32.0
 MAX_PIXELS = 120_000_000
 # Neighbours that share a wall may overlap by this share of the smaller one.
 OVERLAP = 0.02
+# Fewer pairs of touching labels say nothing of seams: the network would learn that there are none.
+SEAMS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Drawing:
     Attributes:
         buildings: polygons, those on the scene only.
         areas: polygons inside which all buildings are drawn; None: not said.
-        instances: whether each outline is one building of its own.
+        instances: whether the outlines teach where touching buildings part: none covers another,
+            and there are some that touch.
     """
 
     buildings: NDArray[Any]
@@ -108,7 +111,8 @@ def read_drawing(labels: Path, area: Path | None, scene: Scene) -> Drawing:
                 f"got the area {area}, of which nothing lies on the scene",
                 hint="draw the area around the labels",
             )
-    return Drawing(here, areas, not _overlap(here))
+    pixel = abs(scene.transform.a)
+    return Drawing(here, areas, not _overlap(here) and _touching(here, pixel) >= SEAMS)
 
 
 def outline_of(scene: Scene) -> Any:
@@ -253,6 +257,12 @@ def _overlap(shapes: NDArray[Any]) -> bool:
     shared = shapely.area(shapely.intersection(one, other))
     smaller = np.minimum(shapely.area(one), shapely.area(other))
     return bool((shared > OVERLAP * smaller).any())
+
+
+def _touching(shapes: NDArray[Any], reach: float) -> int:
+    """Number of pairs no farther apart than `reach`, in units of the CRS."""
+    ours, others = shapely.STRtree(shapes).query(shapes, predicate="dwithin", distance=reach)
+    return int(np.count_nonzero(ours < others))
 
 
 def _span(shapes: Any) -> str:

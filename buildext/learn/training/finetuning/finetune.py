@@ -270,7 +270,7 @@ def make_config(name: str, gsd_m: float, options: FinetuneOptions) -> TrainingCo
         seed=options.seed,
         datasets=(DATA,),
         start=options.model,
-        method=MethodSection(kind="adapt", distillation=1.0, temperature=1.0),
+        method=MethodSection(kind="adapt", distillation=3.0, temperature=1.0),
         sampling=SamplingSection(
             gsd_m=(SCALES[0] * gsd_m, SCALES[1] * gsd_m),
             max_upsampling=1 / SCALES[0],
