@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
+import shapely
 import torch
 from affine import Affine
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -15,10 +18,17 @@ from buildext.learn.networks.normalisation import Normalisation
 from buildext.learn.training.config import LossSection
 from buildext.learn.training.data.scenes import LabelledScene
 from buildext.learn.training.engine.sight import Sight
-from buildext.learn.training.finetuning.drawn import RING_M, Patch, known_around, split_patch
+from buildext.learn.training.finetuning.drawn import (
+    RING_M,
+    Patch,
+    known_around,
+    read_drawing,
+    split_patch,
+)
 from buildext.learn.training.finetuning.tuned import mix
 from buildext.learn.training.methods.adapt import Adaptation, Still
 from buildext.models.card import NetworkSpec
+from buildext.scene import SceneOptions, open_scene
 
 GSD_M = 0.25
 
@@ -105,3 +115,30 @@ def test_weights_go_part_of_the_way() -> None:
     assert mixed["w"].tolist() == [1.0, 2.0]
     assert mixed["n"].item() == 9
     assert mix(before, after, 0.0)["w"].tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "gap_m", "overlap_m", "teaches"),
+    [(3, 0.0, 0.0, True), (2, 0.0, 0.0, False), (4, 3.0, 0.0, False), (4, 0.0, 2.0, False)],
+)
+def test_seams_are_taught_by_touching_houses_only(
+    dataset_folder: Path, tmp_path: Path, pairs: int, gap_m: float, overlap_m: float, teaches: bool
+) -> None:
+    boxes = []
+    for pair in range(pairs):
+        left = 500_010.0 + 30 * pair
+        boxes.append(shapely.box(left, 19_900, left + 10, 19_910))
+        start = left + 10 + gap_m - overlap_m
+        boxes.append(shapely.box(start, 19_900, start + 10, 19_910))
+    labels = tmp_path / "mine.gpkg"
+    pyogrio.raw.write(
+        labels,
+        geometry=shapely.to_wkb(np.array(boxes)),
+        field_data=[],
+        fields=[],
+        geometry_type="Polygon",
+        crs="EPSG:32630",
+        driver="GPKG",
+    )
+    with open_scene([dataset_folder / "scene.tif"], SceneOptions()) as scene:
+        assert read_drawing(labels, None, scene).instances is teaches
