@@ -14,6 +14,8 @@ Batch norms first take most of the statistics of one batch. With the initial one
 answer every image with the same number, and everything agrees with everything; with those of a
 small batch alone some amplify the rounding of 32-bit arithmetic until nothing agrees. The head is
 scaled to logits of deviation one: those in the hundreds would hide a difference or blow it up.
+What starts at zero, such as tables of position biases, gets other values: a wrong place in a table
+of zeros would not be seen.
 """
 
 from __future__ import annotations
@@ -101,6 +103,10 @@ def seeded(spec: NetworkSpec) -> SegmentationNetwork:
 def learn_once(network: SegmentationNetwork) -> None:
     """One forward and backward pass in training mode on a single non-square image."""
     generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.5, generator=generator)
     side = max(network.stride_divisor, 64)
     image = torch.randn(1, 3, side, side + network.stride_divisor, generator=generator)
     # From a batch of two: pooled maps have one value an image.

@@ -29,6 +29,12 @@ from buildext.learn.networks.registry import (
 )
 from buildext.models.card import Card, NetworkSpec
 
+# Encoders that can be built and compared, but that the default engine gets wrong.
+REFUSED = {
+    "fastervit_0": "OpenVINO, the default engine, computes it wrongly at a fixed image size "
+    "(probabilities are off by up to 0.08; torch and ONNX Runtime agree)",
+}
+
 
 class SegmentationNetwork(nn.Module):
     """Encoder, decoder and head in a row.
@@ -44,6 +50,11 @@ class SegmentationNetwork(nn.Module):
         self.spec = spec
         self.channels = channels
         check_channels(channels)
+        if spec.encoder in REFUSED:
+            raise ModelError(
+                f"the encoder {spec.encoder} is refused: {REFUSED[spec.encoder]}",
+                hint="choose another encoder (`buildext encoders` lists them)",
+            )
         subpixel = spec.head == "subpixel"
         wanted_stride = decoder_entry(spec.decoder).output_stride
         self.encoder = build_encoder(

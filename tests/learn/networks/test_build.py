@@ -55,6 +55,11 @@ def test_an_unknown_encoder_names_the_nearest() -> None:
         build_network(NetworkSpec(encoder="tu-tf_eficientnetv2_b0"), CHANNELS)
 
 
+def test_an_encoder_that_the_default_engine_gets_wrong_is_refused() -> None:
+    with pytest.raises(ModelError, match="OpenVINO"):
+        build_network(NetworkSpec(encoder="fastervit_0"), CHANNELS)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
