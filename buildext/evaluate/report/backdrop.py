@@ -30,8 +30,8 @@ Picture = NDArray[np.uint8]
 # Finer pixels than this show nothing more of a building.
 FINEST_M = 0.1
 _COARSEST_M = 1e4
-# Rows of a coarse picture read at once: what is behind them at full resolution must fit memory.
-_STRIP_PX = 16
+# Pixels of the file read at once: many of them may stand behind one pixel of a coarse picture.
+_READ_PX = 2**24
 
 
 def from_plane(frame: Frame, geometries: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -139,8 +139,10 @@ class Backdrop:
         if self._scene is None:
             return None
         picture = np.empty((window.height, window.width, 3), np.uint8)
-        for start in range(0, window.height, _STRIP_PX):
-            rows = min(_STRIP_PX, window.height - start)
+        behind = window.width * max(1.0, self._scene.gsd_m / self._scene.native_gsd_m) ** 2
+        step = max(1, int(_READ_PX / behind))
+        for start in range(0, window.height, step):
+            rows = min(step, window.height - start)
             pixels, _ = self._scene.read(Window(window.row + start, window.col, rows, window.width))
             picture[start : start + rows] = pixels.transpose(1, 2, 0)
         return picture

@@ -1,7 +1,7 @@
 """Chips: the places where most is wrong, each with the image, the reference and the prediction.
 
-Places are taken in the order of the wrong area of their building (see `findings`); a building whose
-centre lies in a place that was taken already is passed over, so that one bad block does not fill
+Places are taken in the order of the wrong area of their building (see `findings`); a building near
+the middle of a place that was taken already is passed over, so that one bad block does not fill
 the page.
 """
 
@@ -21,10 +21,12 @@ from buildext.evaluate.report.style import FALSE, MATCHED, MISSED, as_jpeg, shri
 from buildext.grid.window import Window
 
 WORST = 24
-PICTURE_PX = 300
+PICTURE_PX = 360
 # A place shows its building with some surroundings, and neither a shed nor a district alone.
 _SURROUNDINGS = 1.7
 _SIDE_M = (30.0, 250.0)
+# Of a place's side: buildings this near to its middle are not shown once more.
+_TAKEN = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,19 @@ def worst_places(findings: Findings, count: int = WORST) -> list[Place]:
             break
         if not free[i]:
             continue
-        x, y = middles[i]
-        places.append(Place(bool(i < len(ref)), int(index[i]), (x, y), float(sides[i])))
-        free &= (np.abs(middles - middles[i]) > 0.5 * sides[i]).any(axis=1)
+        side = float(sides[i])
+        x, y = (
+            _inside(float(middle), side, extent)
+            for middle, extent in zip(middles[i], findings.frame.extent_xy_m, strict=True)
+        )
+        places.append(Place(bool(i < len(ref)), int(index[i]), (x, y), side))
+        free &= (np.abs(middles - (x, y)) > _TAKEN * side).any(axis=1)
     return places
+
+
+def _inside(middle: float, side: float, extent: float) -> float:
+    """The middle of a place moved so that, where the frame is wide enough, all of it is inside."""
+    return min(max(middle, 0.5 * side), extent - 0.5 * side) if side < extent else 0.5 * extent
 
 
 def describe(findings: Findings, place: Place) -> str:

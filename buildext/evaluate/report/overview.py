@@ -52,40 +52,43 @@ def _paint(
 ) -> NDArray[np.uint8]:
     """Buildings over a picture: half transparent inside, opaque along the outline."""
     pred, ref = findings.pred, findings.ref
-    layers = zip(
-        VERDICTS,
-        (
+    layers = [
+        backdrop.to_pixels(polygons)
+        for polygons in (
             pred.polygons[~pred.unmatched],
             ref.polygons[ref.unmatched & ~ref.several],
             pred.polygons[pred.unmatched & ~pred.several],
             ref.polygons[ref.several],
             pred.polygons[pred.several],
-        ),
-        strict=True,
-    )
-    for verdict, polygons in layers:
-        shapes = backdrop.to_pixels(polygons)
-        colour = np.array(verdict.rgb, np.float32)
-        for share, part in ((_FILL, shapes), (_LINE, shapely.boundary(shapes))):
-            inside = _burn(part, area)
-            picture[inside] += share * (colour - picture[inside])
+        )
+    ]
+    colours = np.array([(0, 0, 0), *(verdict.rgb for verdict in VERDICTS)], np.float32)
+    lines = [np.asarray(shapely.boundary(polygons), dtype=object) for polygons in layers]
+    for share, shapes in ((_FILL, layers), (_LINE, lines)):
+        codes = _burn(shapes, area)
+        covered = codes > 0
+        picture[covered] += share * (colours[codes[covered]] - picture[covered])
     return np.rint(picture).astype(np.uint8)
 
 
-def _burn(shapes: NDArray[np.object_], area: Window) -> NDArray[np.bool_]:
-    """Pixels of the area that polygons or lines cover."""
+def _burn(layers: Sequence[NDArray[np.object_]], area: Window) -> NDArray[np.uint8]:
+    """1 + the number of the last layer on each pixel of the area, 0 where there is none."""
     from rasterio.features import rasterize
 
-    shapes = shapes[~shapely.is_empty(shapes)]
-    if len(shapes) == 0:
-        return np.zeros((area.height, area.width), np.bool_)
+    shapes = [
+        (shape, code)
+        for code, layer in enumerate(layers, start=1)
+        for shape in layer[~shapely.is_empty(layer)]
+    ]
+    if not shapes:
+        return np.zeros((area.height, area.width), np.uint8)
     burned: NDArray[np.uint8] = rasterize(
         shapes,
         out_shape=(area.height, area.width),
         transform=Affine.translation(area.col, area.row),
         dtype=np.uint8,
     )
-    return burned.astype(np.bool_)
+    return burned
 
 
 def _mark(number: int, box: shapely.Polygon, area: Window, *, longest: int) -> str:

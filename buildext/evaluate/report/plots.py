@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _RELIABILITY_BINS = 10
 _VALUE_BINS = 10
-_SIZE = (5.4, 4.1)
+_SIZE = (5.0, 3.9)
 # Dots of a scatter plot; more would only make the page heavier.
 _DOTS = 2000
 
@@ -101,12 +101,13 @@ def draw_reliability(findings: Findings) -> str:
         for weights in (None, confidence, hit)
     )
     used = count > 0
-    mean, share = mean[used] / count[used], share[used] / count[used]
-    error = float((count[used] * np.abs(mean - share)).sum() / max(count.sum(), 1))
+    weight: Floats = count[used].astype(np.float64)
+    mean, share = mean[used] / weight, share[used] / weight
+    error = float((weight * np.abs(mean - share)).sum() / max(weight.sum(), 1))
     with new_figure(*_SIZE) as figure:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], "--", color=INK, alpha=0.5, linewidth=1)
-        low, high = _wilson(share, count[used])
+        low, high = _wilson(share, weight)
         axes.vlines(mean, low, high, color=COLOURS[0], alpha=0.45, linewidth=4)
         axes.plot(mean, share, "o-", color=COLOURS[0])
         bars = axes.twinx()

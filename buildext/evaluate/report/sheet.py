@@ -34,9 +34,11 @@ from buildext.page.document import (
 )
 
 _STYLE = """
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1.2rem; }
-.plots figure { margin: 0; } .plots .wide { grid-column: 1 / -1; }
-svg.map { border-radius: 8px; max-height: 62rem; }
+.plots { display: grid; gap: 1.2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); }
+.plots figure { margin: 0; }
+@media (min-width: 60rem) { .plots .wide { grid-column: span 2; } }
+svg.map { border-radius: 8px; max-height: 62rem; overflow: hidden; }
 .map rect { fill: none; stroke: #fff; stroke-width: 1.6px; vector-effect: non-scaling-stroke; }
 .map text { fill: #fff; font-weight: 700; paint-order: stroke; stroke: #000; stroke-width: 3px;
   stroke-linejoin: round; }
@@ -45,7 +47,7 @@ svg.map { border-radius: 8px; max-height: 62rem; }
   font-size: .9rem; max-width: none; }
 .legend i { display: inline-block; width: .85rem; height: .85rem; border-radius: 3px;
   margin-right: .4rem; vertical-align: -.1rem; }
-.chips { grid-template-columns: repeat(auto-fill, minmax(25rem, 1fr)); }
+.chips { grid-template-columns: repeat(auto-fill, minmax(min(34rem, 100%), 1fr)); }
 .chips svg { flex: 1; min-width: 0; aspect-ratio: 1; border-radius: 4px; background: #262c33; }
 .chips figure:target { outline: 3px solid var(--link); }
 .chips path { fill-opacity: .1; fill-rule: evenodd; stroke-width: 1.4px; stroke-linejoin: round;
