@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="training needs the train extra")
+torch = pytest.importorskip("torch", reason="training needs the train extra")
+# The networks of the tests are so small that a second thread costs more than it brings.
+torch.set_num_threads(1)
 
 import pyogrio
 import rasterio
