@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs the train extra")
-# The networks of the tests are so small that a second thread costs more than it brings.
-torch.set_num_threads(1)
+pytest.importorskip("torch", reason="training needs the train extra")
 
 import pyogrio
 import rasterio
 import shapely
+import torch
 from affine import Affine
 
 from buildext.learn.training.config import TrainingConfig, check_config
@@ -29,6 +28,12 @@ from buildext.models.card import NetworkSpec
 
 CHANNELS = ("building", "contact")
 TINY = {"encoder": "tu-test_efficientnet", "decoder_channels": [16, 16, 8, 8]}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """The networks of the tests are so small that a second thread costs more than it brings."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
