@@ -43,9 +43,11 @@ docs: $(DEV)/.installed
 matrix: $(DEV)/.installed
 	$(DEV)/bin/python -m benchmarks.matrix
 
-# Heavier checks on the full data pools, where they are: BUILDEXT_DATA=/path make check-data
+# Heavier checks on the full data pools and on pretrained encoders, where they are:
+# BUILDEXT_DATA=/path BUILDEXT_WEIGHTS=/path make check-data
 check-data: $(DEV)/.installed
 	$(DEV)/bin/python -m benchmarks.accuracy
+	$(DEV)/bin/python -m pytest tests/learn/networks/test_weights.py -rs
 
 clean:
 	rm -rf $(DEV) $(CORE) $(OUT) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
