@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -18,12 +18,35 @@ if TYPE_CHECKING:
 @click.argument("ref", type=click.Path(path_type=Path))
 @click.option("--height-field", help="Field of REF with heights in metres: scores height classes.")
 @click.option(
+    "--height-raster",
+    type=click.Path(path_type=Path),
+    help="Raster of heights above ground (nDSM), sampled under REF's footprints, in place of a "
+    "field.",
+)
+@click.option(
     "--classes",
     default="12,36,100",
     show_default=True,
     help="Limits between the height classes in metres.",
 )
 @click.option("--iou", default=0.5, show_default=True, help="Smallest IoU of matching objects.")
+@click.option(
+    "--matching",
+    type=click.Choice(["optimal", "spacenet"]),
+    default="optimal",
+    show_default=True,
+    help="The best one-to-one matching, or SpaceNet's greedy one.",
+)
+@click.option(
+    "--off-nadir",
+    help="Angle of the view in degrees, or a layer of polygons with the fields off_nadir_deg, "
+    "scene or both (such as a simulation's tiles.gpkg): scores by angle and scene.",
+)
+@click.option(
+    "--probability",
+    type=click.Path(path_type=Path),
+    help="Raster of building probabilities: its calibration and best threshold.",
+)
 @click.option(
     "--extent",
     help="What to score: a raster (its grid is used) or west,south,east,north in REF's CRS. "
@@ -62,8 +85,12 @@ def evaluate(
     pred: Path,
     ref: Path,
     height_field: str | None,
+    height_raster: Path | None,
     classes: str,
     iou: float,
+    matching: Literal["optimal", "spacenet"],
+    off_nadir: str | None,
+    probability: Path | None,
     extent: str | None,
     aoi: str | None,
     resolution: float,
@@ -96,8 +123,12 @@ def evaluate(
         watch_parent()
     options = EvaluateOptions(
         height_field=height_field,
+        height_raster=height_raster,
         class_limits_m=_numbers(classes, "--classes"),
         iou=iou,
+        matching=matching,
+        off_nadir=_path_or_number(off_nadir),
+        probability=probability,
         resolution_m=resolution,
         tile_px=tile,
         boundary_m=boundary,
@@ -133,6 +164,14 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
             f"got {option} {text}; expected numbers with commas between them",
             hint="for example 12,36,100",
         ) from error
+
+
+def _path_or_number(text: str | None) -> Path | float | None:
+    """A number where it is one, else a file."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return Path(text)
 
 
 def _path_or_bounds(text: str | None) -> Path | Bounds | None:

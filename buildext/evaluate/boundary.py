@@ -6,6 +6,12 @@ ones within θ of a predicted one, and F1 their harmonic mean (Csurka, Larlus, P
 good evaluation measure for semantic segmentation?", BMVC 2013, section 3; the DAVIS benchmark of
 Perazzi et al., CVPR 2016, uses the same with dilated contours, as done here).
 
+Boundary IoU compares bands instead of lines: of each layer the building pixels within θ of its own
+contour, and their intersection over their union (B. Cheng, R. Girshick, P. Dollár, A. C. Berg,
+A. Kirillov, "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021,
+equation 2; there θ is 2 % of the image's diagonal, here it is metres). Large buildings, whose
+inside is easily right, weigh no more in it than their outlines do.
+
 Distances run from pixel centre to pixel centre, in metres on the ground.
 """
 
@@ -70,18 +76,24 @@ def grow_disc(mask: Mask, radius_m: float, pixel_xy_m: tuple[float, float]) -> M
     return out
 
 
-def contour_hits(
+def boundary_hits(
     pred: Mask, ref: Mask, scored: Mask, tolerance_m: float, pixel_xy_m: tuple[float, float]
-) -> tuple[Mask, Mask, Mask, Mask]:
-    """Contours of both layers and the parts of them that the other contour confirms.
+) -> tuple[Mask, ...]:
+    """Contours and bands of both layers, and what of them the other layer confirms.
 
     Returns:
-        Predicted contour, its confirmed part, true contour, its confirmed part; each `(H, W)`.
+        Predicted contour, its confirmed part, true contour, its confirmed part, intersection and
+        union of the bands; each `(H, W)`.
     """
     pred_contour, ref_contour = contour(pred, scored), contour(ref, scored)
+    near_pred = grow_disc(pred_contour, tolerance_m, pixel_xy_m)
+    near_ref = grow_disc(ref_contour, tolerance_m, pixel_xy_m)
+    pred_band, ref_band = near_pred & pred, near_ref & ref
     return (
         pred_contour,
-        pred_contour & grow_disc(ref_contour, tolerance_m, pixel_xy_m),
+        pred_contour & near_ref,
         ref_contour,
-        ref_contour & grow_disc(pred_contour, tolerance_m, pixel_xy_m),
+        ref_contour & near_pred,
+        pred_band & ref_band,
+        pred_band | ref_band,
     )

@@ -112,6 +112,26 @@ class Frame:
             )
         return moved
 
+    def from_plane(self, geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+        """Bring geometries of the ground plane into the frame's CRS: `to_plane` undone."""
+        gx, gy = self.pixel_xy_m
+        t = self.transform
+
+        def bring(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+            cols, rows = xy[:, 0] / gx, xy[:, 1] / gy
+            return np.column_stack([t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f])
+
+        moved: NDArray[np.object_] = shapely.transform(geometries, bring)
+        return moved
+
+    def to_east_north(self, steps_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn steps along columns and rows `(N, 2)` into steps east and north on the grid."""
+        t = self.transform
+        axes = np.array([[t.a, t.d], [t.b, t.e]])
+        axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+        turned: NDArray[np.float64] = steps_m @ axes
+        return turned
+
 
 def _apply(transform: Affine, col: float, row: float) -> tuple[float, float]:
     # Written out: the operator for it changed between affine 2 (*) and affine 3 (@).

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from buildext.errors import UsageError
 from buildext.evaluate.frame import Frame
@@ -33,6 +33,8 @@ class EvaluateOptions:
     Attributes:
         height_field: field of the reference with building heights in metres; None scores no
             height classes.
+        height_raster: raster of heights above ground (nDSM), sampled under the reference's
+            footprints in place of a field.
         class_limits_m: ascending limits between the height classes; a class holds its lower limit.
         iou: smallest intersection over union at which two objects match.
         resolution_m: pixel of the scored grid where no raster gives one.
@@ -43,11 +45,16 @@ class EvaluateOptions:
         aoi: polygons (a vector file), or a rectangle in the scored grid's CRS, to score inside of.
         layer: layer of the prediction's file; None takes the first.
         ref_layer: layer of the reference's file; None takes the first.
+        matching: `optimal`, or `spacenet` for SpaceNet's greedy rule.
+        off_nadir: angle of the whole scene in degrees, or a layer of polygons with the fields
+            `off_nadir_deg`, `scene` or both; see `ground`.
+        probability: raster of building probabilities whose calibration is measured.
         resamples: bootstrap samples behind the intervals.
         seed: seed of the bootstrap.
     """
 
     height_field: str | None = None
+    height_raster: Path | None = None
     class_limits_m: tuple[float, ...] = DEFAULT_CLASS_LIMITS_M
     iou: float = 0.5
     resolution_m: float = 0.3
@@ -57,6 +64,9 @@ class EvaluateOptions:
     aoi: Path | Bounds | None = None
     layer: str | None = None
     ref_layer: str | None = None
+    matching: Literal["optimal", "spacenet"] = "optimal"
+    off_nadir: Path | float | None = None
+    probability: Path | None = None
     resamples: int = 1000
     seed: int = 0
 
@@ -67,6 +77,17 @@ class EvaluateOptions:
                 f"got the class limits {', '.join(f'{v:g}' for v in limits) or 'none'}; "
                 "expected ascending heights above 0 in metres",
                 hint="give limits such as 12,36,100",
+            )
+        if self.height_field is not None and self.height_raster is not None:
+            raise UsageError(
+                "got both a height field and a height raster; expected one of them",
+                hint="leave out --height-field or --height-raster",
+            )
+        if self.matching not in ("optimal", "spacenet"):
+            raise UsageError(f"got the matching {self.matching}; expected optimal or spacenet")
+        if isinstance(self.off_nadir, float) and not 0 <= self.off_nadir < 90:
+            raise UsageError(
+                f"got an off-nadir angle of {self.off_nadir:g}°; expected 0 to below 90"
             )
         if not 0 < self.iou <= 1:
             raise UsageError(f"got an IoU of {self.iou:g}; expected a number in (0, 1]")

@@ -1,4 +1,9 @@
-"""Scores: what an evaluation says, as plain values.
+"""Scores: everything that one comparison of two layers found, as plain values.
+
+An `Evaluation` has three storeys. Scores of the whole extent come first; the same scores by group
+follow (`classes` by height, `sizes`, `off_nadir`, `scenes`); at the bottom lie `buildings`, the
+records of every building and every match, from which a report draws its maps, chips and plots. The
+JSON holds all but the records.
 
 Every ratio is None where its denominator is zero, so that "no such thing here" is never mistaken
 for a zero. F1 = 2·TP / (2·TP + FP + FN) is defined as soon as anything was predicted or true, and
@@ -7,16 +12,17 @@ is 0 for an empty prediction.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from buildext.evaluate.bootstrap import Counts, Interval, bootstrap
+from buildext.evaluate.bins import Range
+from buildext.evaluate.bootstrap import Interval
+from buildext.evaluate.buildings import Buildings
+from buildext.evaluate.calibration import Calibration
 from buildext.evaluate.layers import Repair
+from buildext.evaluate.shape_scores import ShapeScores
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class TileMean:
 
 @dataclass(frozen=True, slots=True)
 class BoundaryScores:
-    """Pooled scores of contour pixels within a tolerance."""
+    """Pooled scores of contour pixels within a tolerance; `iou` is the boundary IoU of bands."""
 
     tolerance_m: float
     pred_contour_px: int
@@ -54,6 +60,8 @@ class BoundaryScores:
     recall: float | None
     f1: float | None
     f1_interval: Interval | None
+    iou: float | None
+    iou_interval: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +82,78 @@ class ObjectScores:
 
 
 @dataclass(frozen=True, slots=True)
+class LadderScores:
+    """Object F1 at each IoU from 0.50 to 0.95 and its mean, F1@[0.5:0.95]."""
+
+    min_iou: tuple[float, ...]
+    f1: tuple[float | None, ...]
+    mean_f1: float | None
+    mean_f1_interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationScores:
+    """Splits and merges.
+
+    Attributes:
+        split: true buildings found in two or more pieces (over-segmentation, one to many).
+        pieces: predictions that are such pieces.
+        merging: predictions that cover two or more true buildings (under-segmentation, many to
+            one).
+        merged: true buildings that are covered so.
+    """
+
+    split: int
+    pieces: int
+    merging: int
+    merged: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClassScores:
-    """Scores of one height class; `range_m` is None for the buildings without a height."""
+    """Scores of one height class.
+
+    Attributes:
+        name: of the class.
+        range_m: its heights; None for the buildings without one.
+        pixels: pooled pixel scores.
+        tile_mean: mean F1 of the tiles that hold the class.
+        boundary_iou: of the bands of pixels charged to the class.
+        objects: at the IoU asked for.
+        ladder: objects at 0.50 to 0.95.
+        shapes: of its matched pairs.
+        segmentation: splits of its buildings, merges charged to it.
+    """
 
     name: str
-    range_m: tuple[float, float | None] | None
+    range_m: Range | None
     pixels: PixelScores
     tile_mean: TileMean
+    boundary_iou: float | None
     objects: ObjectScores
+    ladder: LadderScores
+    shapes: ShapeScores
+    segmentation: SegmentationScores
+
+
+@dataclass(frozen=True, slots=True)
+class GroupScores:
+    """Scores of one group by size, angle or scene.
+
+    Attributes:
+        name: of the group.
+        limits: range of what is grouped by: m², or degrees; None for scenes.
+        pixels: pooled pixel scores; None where the ground is not divided (by size).
+        objects, ladder, shapes, segmentation: as in `ClassScores`.
+    """
+
+    name: str
+    limits: Range | None
+    pixels: PixelScores | None
+    objects: ObjectScores
+    ladder: LadderScores
+    shapes: ShapeScores
+    segmentation: SegmentationScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +181,22 @@ class Evaluation:
         settings: the options that change figures, resolved.
         pixels: pooled pixel scores.
         tile_mean: mean of tile F1.
-        boundary: contour scores.
-        objects: one-to-one object scores.
+        boundary: contour scores and boundary IoU.
+        objects: one-to-one object scores at the IoU asked for.
+        ladder: the same at IoU 0.50 to 0.95.
         objects_reliable: false where a layer was a mask, whose touching buildings are one object.
+        shapes: how well the matched buildings are drawn.
+        segmentation: splits and merges.
         classes: scores of each height class, low to high, then `unknown`; empty without heights.
+        sizes: scores by the area of the building, small to large.
+        off_nadir: scores by the angle under which the ground was seen; empty where nobody told.
+        scenes: scores by scene; empty where nobody told.
+        confidence: calibration of the polygons' `confidence`; None without that field.
+        probability: calibration of a probability raster; None without one.
         prediction_layer: what happened to the prediction's polygons.
         reference_layer: what happened to the reference's polygons.
         notes: what a reader of the figures should know.
+        buildings: the records of all buildings; not in the JSON.
     """
 
     prediction: str
@@ -126,15 +207,36 @@ class Evaluation:
     tile_mean: TileMean
     boundary: BoundaryScores
     objects: ObjectScores
+    ladder: LadderScores
     objects_reliable: bool
+    shapes: ShapeScores
+    segmentation: SegmentationScores
     classes: tuple[ClassScores, ...]
+    sizes: tuple[GroupScores, ...]
+    off_nadir: tuple[GroupScores, ...]
+    scenes: tuple[GroupScores, ...]
+    confidence: Calibration | None
+    probability: Calibration | None
     prediction_layer: Repair
     reference_layer: Repair
     notes: tuple[str, ...]
+    buildings: Buildings
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON-ready values, with its schema version and protocol."""
-        return {"schema_version": SCHEMA_VERSION, "protocol": PROTOCOL, **asdict(self)}
+        values = {
+            field.name: _plain(getattr(self, field.name))
+            for field in fields(self)
+            if field.name != "buildings"
+        }
+        return {"schema_version": SCHEMA_VERSION, "protocol": PROTOCOL, **values}
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass, or a tuple of them, as dictionaries."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
 
 
 PROTOCOL = {
@@ -142,105 +244,21 @@ PROTOCOL = {
     "extent",
     "tile_mean": "mean of F1 over the tiles of which at least half is scored; 1 for a tile without "
     "truth and prediction",
-    "boundary": "contour pixels within the tolerance of the other layer's contour, pooled",
+    "boundary": "contour pixels within the tolerance of the other layer's contour, pooled; iou: "
+    "intersection over union of both layers' building pixels within the tolerance of their own "
+    "contour, pooled",
     "objects": "one-to-one matching at IoU >= min_iou with the most matches, then the largest sum "
-    "of IoUs; objects with less than half of their area inside the extent count only where matched",
+    "of IoUs (matching: optimal), or greedy in the order of confidence (matching: spacenet); "
+    "objects with less than half of their area inside the extent count only where matched",
+    "ladder": "object F1 at IoU >= 0.50, 0.55 ... 0.95, each matched anew, and the mean",
+    "shapes": "averages over the pairs matched at min_iou",
+    "segmentation": "two or more objects that lie at least half in one of the other layer and "
+    "together cover at least half of it",
     "classes": "true pixels of the class against predictions inside that class's buildings plus "
     "the false positives nearest to it; a class's tile mean uses the tiles that hold the class",
+    "sizes": "matches and misses by the area of the true building, false predictions by their own",
+    "off_nadir, scenes": "by the tile of the ground that an object or a pixel lies in",
+    "calibration": "ten bins of equal width; a polygon is right where it is matched at min_iou, a "
+    "pixel where it is building",
     "intervals": "95 % percentile bootstrap over tiles",
 }
-
-
-def pixel_scores(per_tile: NDArray[np.int64], resamples: int, seed: int) -> PixelScores:
-    """Pooled scores of `(T, 3)` tile counts: true positives, false positives, false negatives."""
-    tp, fp, fn = (int(count) for count in per_tile.sum(axis=0))
-    return PixelScores(
-        true_positives=tp,
-        false_positives=fp,
-        false_negatives=fn,
-        precision=ratio(tp, tp + fp),
-        recall=ratio(tp, tp + fn),
-        f1=ratio(2 * tp, 2 * tp + fp + fn),
-        f1_interval=bootstrap(per_tile, _f1, resamples=resamples, seed=seed),
-        iou=ratio(tp, tp + fp + fn),
-        iou_interval=bootstrap(per_tile, _iou, resamples=resamples, seed=seed),
-    )
-
-
-def tile_mean(per_tile: NDArray[np.int64], resamples: int, seed: int) -> TileMean:
-    """Mean F1 of the given tiles; `(T, 3)` counts as in `pixel_scores`."""
-    f1 = np.nan_to_num(_f1(per_tile.astype(np.float64)), nan=1.0)
-    summands = np.column_stack([f1, np.ones(len(f1))])
-    return TileMean(
-        tiles=len(f1),
-        f1=float(f1.mean()) if len(f1) else None,
-        f1_interval=bootstrap(summands, _quotient, resamples=resamples, seed=seed),
-    )
-
-
-def boundary_scores(
-    per_tile: NDArray[np.int64], tolerance_m: float, resamples: int, seed: int
-) -> BoundaryScores:
-    """Pooled scores of `(T, 4)` tile counts: predicted contour, confirmed, true, confirmed."""
-    sums = per_tile.sum(axis=0)
-    f1 = float(_boundary_f1(sums[None].astype(np.float64))[0])
-    return BoundaryScores(
-        tolerance_m=tolerance_m,
-        pred_contour_px=int(sums[0]),
-        ref_contour_px=int(sums[2]),
-        precision=ratio(int(sums[1]), int(sums[0])),
-        recall=ratio(int(sums[3]), int(sums[2])),
-        f1=None if np.isnan(f1) else f1,
-        f1_interval=bootstrap(per_tile, _boundary_f1, resamples=resamples, seed=seed),
-    )
-
-
-def object_scores(
-    per_tile: NDArray[np.int64], min_iou: float, resamples: int, seed: int
-) -> ObjectScores:
-    """Pooled scores of `(T, 3)` tile counts of matched, surplus and missed objects."""
-    tp, fp, fn = (int(count) for count in per_tile.sum(axis=0))
-    return ObjectScores(
-        min_iou=min_iou,
-        true_positives=tp,
-        false_positives=fp,
-        false_negatives=fn,
-        precision=ratio(tp, tp + fp),
-        recall=ratio(tp, tp + fn),
-        f1=ratio(2 * tp, 2 * tp + fp + fn),
-        f1_interval=bootstrap(per_tile, _f1, resamples=resamples, seed=seed),
-        predicted=tp + fp,
-        true=tp + fn,
-        count_error=ratio(fp - fn, tp + fn),
-    )
-
-
-def ratio(part: float, whole: float) -> float | None:
-    """`part / whole`, None where there is nothing to divide by."""
-    return part / whole if whole else None
-
-
-def _quotient(sums: Counts) -> Counts:
-    """First over second column, NaN where the second is 0."""
-    out: Counts = np.full(len(sums), np.nan)
-    np.divide(sums[:, 0], sums[:, 1], out=out, where=sums[:, 1] > 0)
-    return out
-
-
-def _f1(sums: Counts) -> Counts:
-    tp, fp, fn = sums.T
-    return _quotient(np.column_stack([2 * tp, 2 * tp + fp + fn]))
-
-
-def _iou(sums: Counts) -> Counts:
-    tp, fp, fn = sums.T
-    return _quotient(np.column_stack([tp, tp + fp + fn]))
-
-
-def _boundary_f1(sums: Counts) -> Counts:
-    """Harmonic mean of both shares; 0 where one layer has no contour, NaN where neither has."""
-    pred, pred_hit, ref, ref_hit = sums.T
-    precision = np.nan_to_num(_quotient(np.column_stack([pred_hit, pred])))
-    recall = np.nan_to_num(_quotient(np.column_stack([ref_hit, ref])))
-    f1 = np.nan_to_num(_quotient(np.column_stack([2 * precision * recall, precision + recall])))
-    return np.where(pred + ref > 0, f1, np.nan)

@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from buildext.evaluate.boundary import contour_hits, halo_px
+from buildext.evaluate.boundary import boundary_hits, halo_px
 from buildext.evaluate.classes import nearest_class_px
 from buildext.evaluate.frame import Frame
 from buildext.evaluate.layers import Layer, PolygonLayer, windows_of
@@ -75,8 +75,10 @@ class PixelTally:
     Attributes:
         scored: `(T,)` pixels that count.
         pixels: `(T, 3)` true positives, false positives, false negatives.
-        boundary: `(T, 4)` predicted contour, confirmed part, true contour, confirmed part.
-        classes: `(C, T, 3)` as `pixels`, by height class; C = 0 without classes.
+        boundary: `(T, 6)` predicted contour, confirmed part, true contour, confirmed part,
+            intersection and union of the boundary bands.
+        classes: `(C, T, 5)` as `pixels`, then intersection and union of the bands, by height
+            class; C = 0 without classes.
     """
 
     scored: Count
@@ -111,8 +113,8 @@ def tally_pixels(
     tally = PixelTally(
         scored=np.zeros(n, np.int64),
         pixels=np.zeros((n, 3), np.int64),
-        boundary=np.zeros((n, 4), np.int64),
-        classes=np.zeros((classes, n, 3), np.int64),
+        boundary=np.zeros((n, 6), np.int64),
+        classes=np.zeros((classes, n, 5), np.int64),
     )
     halo = halo_px(tolerance_m, frame.pixel_xy_m)
     whole = Window(0, 0, frame.height, frame.width)
@@ -126,38 +128,52 @@ def tally_pixels(
             scored = region.read(wide)
         numbers = tiles.of_window(window)
         tally.scored[numbers] = tiles.sums(scored[inner])
-        pred_px, ref_px = pred.read(wide) & scored, ref.read(wide) & scored
+        own = ref.read_classes(wide) if classes and isinstance(ref, PolygonLayer) else None
+        ref_px = (ref.read(wide) if own is None else own > 0) & scored
+        pred_px = pred.read(wide) & scored
         if pred_px.any() or ref_px.any():
-            hits = contour_hits(pred_px, ref_px, scored, tolerance_m, frame.pixel_xy_m)
-            for i, contour_px in enumerate(hits):
-                tally.boundary[numbers, i] = tiles.sums(contour_px[inner])
+            hits = boundary_hits(pred_px, ref_px, scored, tolerance_m, frame.pixel_xy_m)
+            hits = tuple(hit[inner] for hit in hits)
+            for i, hit in enumerate(hits):
+                tally.boundary[numbers, i] = tiles.sums(hit)
             pred_px, ref_px = pred_px[inner], ref_px[inner]
             false_px = pred_px & ~ref_px
-            for i, counted in enumerate((pred_px & ref_px, false_px, ref_px & ~pred_px)):
-                tally.pixels[numbers, i] = tiles.sums(counted)
-            if classes:
+            counted = (pred_px & ref_px, false_px, ref_px & ~pred_px)
+            for i, count in enumerate(counted):
+                tally.pixels[numbers, i] = tiles.sums(count)
+            if own is not None:
                 assert isinstance(ref, PolygonLayer)  # only polygons have heights
-                own = np.where(ref_px, ref.read_classes(window), 0)
+                of = np.where(ref_px, own[inner], 0)
                 if false_px.any():
-                    own[false_px] = 1 + nearest_class_px(ref, window, false_px)
-                for c in range(classes):
-                    mine = own == c + 1
-                    if mine.any():
-                        _count_class(tally.classes[c], tiles, numbers, mine, pred_px, ref_px)
+                    of[false_px] = 1 + nearest_class_px(ref, window, false_px)
+                _count_classes(tally.classes, tiles, window, of, (*counted, *hits[4:]))
         progress.advance(window.pixels)
     progress.finish()
     return tally
 
 
-def _count_class(
+def _count_classes(
     counts: Count,
     tiles: Tiles,
-    numbers: NDArray[np.intp],
-    mine: NDArray[np.bool_],
-    pred_px: NDArray[np.bool_],
-    ref_px: NDArray[np.bool_],
+    window: Window,
+    of: NDArray[np.uint8],
+    kinds: tuple[NDArray[np.bool_], ...],
 ) -> None:
-    """Write the three counts of one class's pixels."""
-    counts[numbers, 0] = tiles.sums(mine & pred_px & ref_px)
-    counts[numbers, 1] = tiles.sums(mine & ~ref_px)
-    counts[numbers, 2] = tiles.sums(mine & ~pred_px)
+    """Write the counts of all classes in a window.
+
+    Args:
+        counts: `(C, T, K)`, written to.
+        tiles: the frame's tiles.
+        window: made of whole tiles.
+        of: `(h, w)` 1 + the class to which a pixel is charged, 0 for none.
+        kinds: K masks `(h, w)` of what is counted.
+    """
+    rows, cols = np.nonzero(of)
+    numbers = tiles.of_window(window)
+    n = numbers.size
+    # One number says class and tile at once, so that one count answers for all.
+    tile = (rows // tiles.side_px) * numbers.shape[1] + cols // tiles.side_px
+    place = (of[rows, cols].astype(np.intp) - 1) * n + tile
+    for k, kind in enumerate(kinds):
+        found = np.bincount(place[kind[rows, cols]], minlength=len(counts) * n)
+        counts[:, numbers.ravel(), k] = found.reshape(len(counts), n)

@@ -1,14 +1,14 @@
 """Polygons in: any vector file that GDAL reads, and GeoParquet.
 
 GeoParquet is read through pyarrow, since the GDAL inside the wheels is built without it. What
-comes out is plain: an array of geometries, a CRS and, where asked for, one column of heights.
+comes out is plain: an array of geometries, a CRS and, where asked for, columns of numbers.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +29,21 @@ class VectorFile:
         crs: the layer's CRS.
         geometries: `(N,)` shapely geometries as stored; rows without a geometry are left out.
         heights_m: `(N,)` float64, NaN where unknown; None where no field was asked for.
+        fields: `(N,)` float64 columns that may be there, those that are; NaN where no number.
     """
 
     crs: pyproj.CRS
     geometries: NDArray[np.object_]
     heights_m: NDArray[np.float64] | None
+    fields: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def read_vector(
-    path: Path, *, layer: str | None = None, height_field: str | None = None
+    path: Path,
+    *,
+    layer: str | None = None,
+    height_field: str | None = None,
+    optional: tuple[str, ...] = (),
 ) -> VectorFile:
     """Read the polygons of a vector file.
 
@@ -45,6 +51,7 @@ def read_vector(
         path: any OGR format or GeoParquet.
         layer: name of the layer; None takes the first.
         height_field: name of the field with heights in metres; None reads no field.
+        optional: names of further fields of numbers, read where the file has them.
 
     Raises:
         MissingInputError: no such file.
@@ -55,9 +62,9 @@ def read_vector(
     if not path.exists():
         raise MissingInputError(f"no such file: {path}", hint="check the name and the folder")
     if path.suffix.lower() in _PARQUET_SUFFIXES:
-        crs_text, wkb, column = _read_geoparquet(path, height_field)
+        crs_text, wkb, columns = _read_geoparquet(path, height_field, optional)
     else:
-        crs_text, wkb, column = _read_ogr(path, layer, height_field)
+        crs_text, wkb, columns = _read_ogr(path, layer, height_field, optional)
     if not crs_text:
         raise NoCrsError(
             f"{path} has no CRS; expected one", hint="assign it, for example with ogr2ogr -a_srs"
@@ -72,14 +79,37 @@ def read_vector(
             f"{path} holds geometries of the kind {names}; expected polygons",
             hint="choose the layer that holds the building polygons",
         )
-    heights = None if column is None else _as_metres(column)[there]
-    return VectorFile(pyproj.CRS.from_user_input(crs_text), geometries, heights)
+    heights = None
+    if height_field is not None:
+        heights = _as_numbers(columns[height_field])[there]
+        # A negative height is none.
+        heights = np.where(heights >= 0, heights, np.nan)
+    return VectorFile(
+        pyproj.CRS.from_user_input(crs_text),
+        geometries,
+        heights,
+        {name: _as_numbers(columns[name])[there] for name in optional if name in columns},
+    )
+
+
+def read_names(path: Path, name: str) -> NDArray[np.object_] | None:
+    """A column of text of a file's first layer, for rows with a geometry; None without it."""
+    if path.suffix.lower() in _PARQUET_SUFFIXES:
+        _, wkb, columns = _read_geoparquet(path, None, (name,))
+    else:
+        _, wkb, columns = _read_ogr(path, None, None, (name,))
+    if name not in columns:
+        return None
+    geometries = shapely.from_wkb(wkb)
+    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    texts: NDArray[np.object_] = np.array([str(value) for value in columns[name]], dtype=object)
+    return texts[there]
 
 
 def _read_ogr(
-    path: Path, layer: str | None, field: str | None
-) -> tuple[str | None, NDArray[np.object_], NDArray[np.generic] | None]:
-    """CRS, WKB and the field of an OGR layer."""
+    path: Path, layer: str | None, needed: str | None, optional: tuple[str, ...]
+) -> tuple[str | None, NDArray[np.object_], dict[str, NDArray[np.generic]]]:
+    """CRS, WKB and the asked-for fields of an OGR layer."""
     import pyogrio
     import pyogrio.errors
 
@@ -93,8 +123,8 @@ def _read_ogr(
                 hint=_nearest(layer, layers),
             )
         name = layer or layers[0]
-        _check_field(path, field, list(pyogrio.read_info(path, layer=name)["fields"]))
-        columns = [] if field is None else [field]
+        there = list(pyogrio.read_info(path, layer=name)["fields"])
+        columns = _wanted(path, needed, optional, there)
         meta, _, wkb, values = pyogrio.raw.read(path, layer=name, columns=columns)
     except pyogrio.errors.DataSourceError as error:
         raise InputError(
@@ -103,13 +133,14 @@ def _read_ogr(
         ) from error
     if wkb is None:
         raise InputError(f"the layer {name} of {path} has no geometry; expected polygons")
-    return meta["crs"], wkb, None if field is None else values[0]
+    # The values come in the order of the file.
+    return meta["crs"], wkb, dict(zip(meta["fields"].tolist(), values, strict=True))
 
 
 def _read_geoparquet(
-    path: Path, field: str | None
-) -> tuple[str | None, NDArray[np.object_], NDArray[np.generic] | None]:
-    """CRS, WKB and the field of a GeoParquet file."""
+    path: Path, needed: str | None, optional: tuple[str, ...]
+) -> tuple[str | None, NDArray[np.object_], dict[str, NDArray[np.generic]]]:
+    """CRS, WKB and the asked-for fields of a GeoParquet file."""
     import pyarrow
     import pyarrow.parquet as pq
 
@@ -128,21 +159,27 @@ def _read_geoparquet(
                 f"{path} stores geometries as {about['encoding']}; expected WKB",
                 hint="write it again with geometry_encoding='WKB'",
             )
-        _check_field(path, field, [name for name in file.schema_arrow.names if name != primary])
-        table = file.read(columns=[primary] if field is None else [primary, field])
+        others = [name for name in file.schema_arrow.names if name != primary]
+        columns = _wanted(path, needed, optional, others)
+        table = file.read(columns=[primary, *columns])
     # No "crs" key means longitude and latitude; a null means that nobody knows (GeoParquet 1.1).
     crs = about.get("crs", "OGC:CRS84")
     crs_text = json.dumps(crs) if isinstance(crs, dict) else crs
     wkb = table[primary].to_numpy()
-    return crs_text, wkb, None if field is None else table[field].to_numpy()
+    return crs_text, wkb, {name: table[name].to_numpy() for name in columns}
 
 
-def _check_field(path: Path, field: str | None, fields: list[str]) -> None:
-    if field is not None and field not in fields:
+def _wanted(
+    path: Path, needed: str | None, optional: tuple[str, ...], there: list[str]
+) -> list[str]:
+    """The fields to read, each once."""
+    if needed is not None and needed not in there:
         raise UsageError(
-            f"{path} has no field {field}; it has {', '.join(fields) or 'no fields at all'}",
-            hint=_nearest(field, fields),
+            f"{path} has no field {needed}; it has {', '.join(there) or 'no fields at all'}",
+            hint=_nearest(needed, there),
         )
+    found = [name for name in dict.fromkeys(optional) if name in there and name != needed]
+    return found if needed is None else [needed, *found]
 
 
 def _nearest(name: str, names: list[str]) -> str:
@@ -151,13 +188,11 @@ def _nearest(name: str, names: list[str]) -> str:
     return f"did you mean {by_lower[close[0]]}?" if close else "choose one of these"
 
 
-def _as_metres(column: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Heights as numbers; text is parsed, what is no height (negative, unreadable) is NaN."""
+def _as_numbers(column: NDArray[np.generic]) -> NDArray[np.float64]:
+    """A column as numbers; text is parsed, what is unreadable is NaN."""
     if column.dtype.kind in "iuf":
-        heights = column.astype(np.float64)
-    else:
-        heights = np.array([_parse(value) for value in column], dtype=np.float64)
-    return np.where(heights >= 0, heights, np.nan)
+        return column.astype(np.float64)
+    return np.array([_parse(value) for value in column], dtype=np.float64)
 
 
 def _parse(value: object) -> float:

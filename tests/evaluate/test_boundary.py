@@ -59,6 +59,10 @@ def test_a_square_shifted_by_three_pixels(tmp_path: Path) -> None:
     assert (found.pred_contour_px, found.ref_contour_px) == (36, 36)
     assert found.precision == found.recall == pytest.approx(22 / 36)
     assert found.f1 == pytest.approx(22 / 36)
+    # Bands are frames 3 px wide, 100 − 4 · 4 = 84 px each. Both squares share columns 8–14: 70 px,
+    # less the true hole (columns 8–11, 16 px) and the predicted one (11–14, 16 px), which share
+    # column 11 (4 px): 42. Their union: 84 + 84 − 42.
+    assert found.iou == pytest.approx(42 / 126)
     # With θ = 3 m every contour pixel finds its shifted twin.
     wide = evaluate_files(pred, ref, EvaluateOptions(extent=extent, boundary_m=3)).boundary
     assert wide.f1 == 1

@@ -46,7 +46,7 @@ def test_json_on_stdout_and_in_a_file(
     pred, ref, scene = files
     assert run(["evaluate", pred, ref, "--extent", scene, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["schema_version"] == 1
+    assert printed["schema_version"] == 2
     assert printed["pixels"]["f1"] == pytest.approx(92 / 98)
     assert printed["extent"]["width_px"] == 32
     assert set(printed["protocol"]) >= {"pixels", "objects", "classes"}
@@ -135,3 +135,31 @@ def test_mistakes_have_their_exit_codes(
     for args, code, words in cases:
         got, text = refused(args, capsys)
         assert (got, words in text) == (code, True), (args, got, text)
+
+
+def test_everything_at_once(
+    files: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pred, ref, scene = files
+    zones = write_vector(tmp_path / "z.gpkg", [box(0, 0, 32, 32)], fields={"off_nadir_deg": [25.0]})
+    probability = np.zeros((32, 32), np.uint8)
+    probability[26:30, 2:6] = 255
+    raster = write_mask(tmp_path / "prob.tif", probability)
+    asked = ["--extent", scene, "--height-field", "height_m", "--off-nadir", str(zones)]
+    asked += ["--probability", str(raster), "--matching", "spacenet"]
+    assert run(["evaluate", pred, ref, *asked]) == 0
+    out = capsys.readouterr().out
+    for word in (
+        "by size",
+        "by off-nadir angle",
+        "PoLiS",
+        "calibration of 1024 pixels",
+        "split: 0",
+    ):
+        assert word in out
+    assert run(["evaluate", pred, ref, *asked, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["probability"]["best"]["precision"] == 1
+    assert printed["settings"]["matching"] == "spacenet"
+    assert "buildings" not in printed
+    assert run(["evaluate", pred, ref, "--off-nadir", "95"]) == 2
