@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from buildext.evaluate.comparison import Comparison
 from buildext.evaluate.frame import Frame
-from buildext.evaluate.matching import Index
+from buildext.evaluate.matching import Index, Overlaps
 from buildext.evaluate.shapes.complexity import complexity
 from buildext.evaluate.shapes.distances import outline_distances
 from buildext.evaluate.shapes.shift import centroid_shift_m
@@ -98,6 +98,7 @@ class Buildings:
         pred: the predictions.
         ref: the true buildings.
         pairs: the matches.
+        overlaps: all pairs with a common area, matched or not.
         height_m: `(M,)` of the true buildings, NaN where unknown; None where nobody told.
         height_class: `(M,)` index into `Evaluation.classes`; None as above.
         charged_class: `(N,)` class to which a prediction is charged where false; None as above.
@@ -108,6 +109,7 @@ class Buildings:
     pred: Side
     ref: Side
     pairs: Pairs
+    overlaps: Overlaps
     height_m: Floats | None
     height_class: Index | None
     charged_class: Index | None

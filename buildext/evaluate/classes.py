@@ -60,7 +60,11 @@ class HeightClasses:
 
 
 def nearest_class_px(
-    layer: PolygonLayer, window: Window, wanted: NDArray[np.bool_]
+    layer: PolygonLayer,
+    window: Window,
+    wanted: NDArray[np.bool_],
+    around: NDArray[np.uint8],
+    wide: Window,
 ) -> NDArray[np.uint8]:
     """Class of the true building nearest to each wanted pixel of a window.
 
@@ -71,6 +75,8 @@ def nearest_class_px(
         layer: the reference with its classes, not empty.
         window: a window of the frame.
         wanted: `(h, w)` pixels without a true building.
+        around: what `layer.read_classes` says of `wide`.
+        wide: the window padded by at least `NEAREST_HALO_PX`.
 
     Returns:
         `(n,)` class indices, in the order of `np.nonzero(wanted)`.
@@ -80,8 +86,6 @@ def nearest_class_px(
     gx, gy = layer.frame.pixel_xy_m
     rows, cols = np.nonzero(wanted)
     points = np.column_stack([(cols + window.col + 0.5) * gx, (rows + window.row + 0.5) * gy])
-    wide = window.padded(NEAREST_HALO_PX)
-    around = layer.read_classes(wide)
     ref_rows, ref_cols = np.nonzero(_edges(around))
     found = np.zeros(len(points), np.uint8)
     distance = np.full(len(points), np.inf)
@@ -89,7 +93,9 @@ def nearest_class_px(
         known = np.column_stack(
             [(ref_cols + wide.col + 0.5) * gx, (ref_rows + wide.row + 0.5) * gy]
         )
-        distance, nearest = KDTree(known).query(points)
+        # Built in one pass: the points are many and soon forgotten.
+        tree = KDTree(known, balanced_tree=False, compact_nodes=False)
+        distance, nearest = tree.query(points)
         found = around[ref_rows[nearest], ref_cols[nearest]] - np.uint8(1)
     far = np.flatnonzero(distance > NEAREST_HALO_PX * min(gx, gy))
     if len(far):

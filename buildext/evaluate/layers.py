@@ -14,9 +14,9 @@ from typing import Protocol
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 
+from buildext.evaluate.burn import burn
 from buildext.evaluate.frame import Frame
 from buildext.grid.window import Window
 
@@ -53,24 +53,21 @@ class PolygonLayer:
 
     def read(self, window: Window) -> NDArray[np.bool_]:
         """Which pixels of a window have their centre in a polygon, `(h, w)`."""
-        return self.read_classes(window) > 0
+        return self._burn(self.objects[self.tree.query(self.frame.window_box(window))], window)
 
     def read_classes(self, window: Window) -> NDArray[np.uint8]:
         """1 + the class of the building at each pixel, 0 where there is none, `(h, w)`."""
-        from rasterio.features import rasterize
-
         hits = self.tree.query(self.frame.window_box(window))
-        if len(hits) == 0:
-            return np.zeros((window.height, window.width), np.uint8)
-        hits = hits[np.lexsort((hits, self.classes[hits]))]
+        out = np.zeros((window.height, window.width), np.uint8)
+        for number in np.unique(self.classes[hits]):
+            of_class = self.objects[hits[self.classes[hits] == number]]
+            out[self._burn(of_class, window)] = number + 1
+        return out
+
+    def _burn(self, polygons: NDArray[np.object_], window: Window) -> NDArray[np.bool_]:
         gx, gy = self.frame.pixel_xy_m
-        burned: NDArray[np.uint8] = rasterize(
-            zip(self.objects[hits], self.classes[hits] + 1, strict=True),
-            out_shape=(window.height, window.width),
-            transform=Affine(gx, 0, window.col * gx, 0, gy, window.row * gy),
-            dtype=np.uint8,
-        )
-        return burned
+        corner = (window.col * gx, window.row * gy)
+        return burn(polygons, corner, (gx, gy), (window.height, window.width))
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,7 @@ def _records(frame: Frame, guess: Side, truth: Side, comparison: Comparison) -> 
         pred=sides[0],
         ref=sides[1],
         pairs=pairs,
+        overlaps=comparison.overlaps,
         height_m=truth.heights_m,
         height_class=height_class,
         charged_class=charged,

@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from buildext.evaluate.boundary import boundary_hits, halo_px
-from buildext.evaluate.classes import nearest_class_px
+from buildext.evaluate.classes import NEAREST_HALO_PX, nearest_class_px
 from buildext.evaluate.frame import Frame
 from buildext.evaluate.layers import Layer, PolygonLayer, windows_of
 from buildext.grid.window import Window
@@ -61,11 +61,13 @@ class Tiles:
 
     def sums(self, mask: NDArray[np.bool_]) -> Count:
         """True pixels of each tile in a window made of whole tiles, `(rows, cols)`."""
-        down: Count = np.add.reduceat(
-            mask, np.arange(0, mask.shape[0], self.side_px), axis=0, dtype=np.int64
-        )
-        across: Count = np.add.reduceat(down, np.arange(0, mask.shape[1], self.side_px), axis=1)
-        return across
+        side = self.side_px
+        tops, lefts = range(0, mask.shape[0], side), range(0, mask.shape[1], side)
+        counts = [
+            [np.count_nonzero(mask[top : top + side, left : left + side]) for left in lefts]
+            for top in tops
+        ]
+        return np.array(counts, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,14 @@ def tally_pixels(
             scored = region.read(wide)
         numbers = tiles.of_window(window)
         tally.scored[numbers] = tiles.sums(scored[inner])
-        own = ref.read_classes(wide) if classes and isinstance(ref, PolygonLayer) else None
-        ref_px = (ref.read(wide) if own is None else own > 0) & scored
+        around = None
+        if classes:
+            assert isinstance(ref, PolygonLayer)  # only polygons have heights
+            far = window.padded(max(NEAREST_HALO_PX, halo))
+            around = ref.read_classes(far)
+            ref_px = (around[wide.shifted(-far.row, -far.col).slices] > 0) & scored
+        else:
+            ref_px = ref.read(wide) & scored
         pred_px = pred.read(wide) & scored
         if pred_px.any() or ref_px.any():
             hits = boundary_hits(pred_px, ref_px, scored, tolerance_m, frame.pixel_xy_m)
@@ -141,39 +149,16 @@ def tally_pixels(
             counted = (pred_px & ref_px, false_px, ref_px & ~pred_px)
             for i, count in enumerate(counted):
                 tally.pixels[numbers, i] = tiles.sums(count)
-            if own is not None:
-                assert isinstance(ref, PolygonLayer)  # only polygons have heights
-                of = np.where(ref_px, own[inner], 0)
+            if around is not None:
+                assert isinstance(ref, PolygonLayer)
+                of = np.where(ref_px, around[window.shifted(-far.row, -far.col).slices], 0)
                 if false_px.any():
-                    of[false_px] = 1 + nearest_class_px(ref, window, false_px)
-                _count_classes(tally.classes, tiles, window, of, (*counted, *hits[4:]))
+                    of[false_px] = 1 + nearest_class_px(ref, window, false_px, around, far)
+                for c in range(classes):
+                    mine = of == c + 1
+                    if mine.any():
+                        for k, kind in enumerate((*counted, *hits[4:])):
+                            tally.classes[c][numbers, k] = tiles.sums(kind & mine)
         progress.advance(window.pixels)
     progress.finish()
     return tally
-
-
-def _count_classes(
-    counts: Count,
-    tiles: Tiles,
-    window: Window,
-    of: NDArray[np.uint8],
-    kinds: tuple[NDArray[np.bool_], ...],
-) -> None:
-    """Write the counts of all classes in a window.
-
-    Args:
-        counts: `(C, T, K)`, written to.
-        tiles: the frame's tiles.
-        window: made of whole tiles.
-        of: `(h, w)` 1 + the class to which a pixel is charged, 0 for none.
-        kinds: K masks `(h, w)` of what is counted.
-    """
-    rows, cols = np.nonzero(of)
-    numbers = tiles.of_window(window)
-    n = numbers.size
-    # One number says class and tile at once, so that one count answers for all.
-    tile = (rows // tiles.side_px) * numbers.shape[1] + cols // tiles.side_px
-    place = (of[rows, cols].astype(np.intp) - 1) * n + tile
-    for k, kind in enumerate(kinds):
-        found = np.bincount(place[kind[rows, cols]], minlength=len(counts) * n)
-        counts[:, numbers.ravel(), k] = found.reshape(len(counts), n)
