@@ -79,7 +79,26 @@ if TYPE_CHECKING:
     metavar="[PATH]",
     help="Write the scores as JSON, to stdout (instead of the table) where no path follows.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a JSON file that exists.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="HTML",
+    help="Write one page with scores, plots, a map of errors and the worst places.",
+)
+@click.option(
+    "--image",
+    "images",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Image to show the report's places on; may be given several times.",
+)
+@click.option(
+    "--errors",
+    type=click.Path(path_type=Path),
+    metavar="GPKG",
+    help="Write found, false and missed buildings, splits and merges as styled layers.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @manners
 def evaluate(
     pred: Path,
@@ -99,6 +118,9 @@ def evaluate(
     layer: str | None,
     ref_layer: str | None,
     json_path: str | None,
+    report: Path | None,
+    images: tuple[Path, ...],
+    errors: Path | None,
     overwrite: bool,
     progress_kind: str,
     verbose: int,
@@ -115,7 +137,14 @@ def evaluate(
     from rich.console import Console
 
     from buildext.atomic import atomic_path, check_output
+    from buildext.errors import UsageError
     from buildext.evaluate import EvaluateOptions, evaluate_files, format_table
+    from buildext.evaluate.report import (
+        check_layers_path,
+        require_drawing,
+        write_error_layers,
+        write_report,
+    )
     from buildext.progress import JsonProgress
 
     set_up_logging(verbose, quiet)
@@ -138,14 +167,25 @@ def evaluate(
         ref_layer=ref_layer,
     )
     json_file = Path(json_path) if json_path not in (None, "-") else None
-    if json_file is not None:
-        check_output(json_file, overwrite)
+    for output in (json_file, report, errors):
+        if output is not None:
+            check_output(output, overwrite)
+    if images and report is None:
+        raise UsageError("got an image but no report to show it in", hint="add --report page.html")
+    if report is not None:
+        require_drawing()
+    if errors is not None:
+        check_layers_path(errors)
     progress = make_progress(progress_kind, quiet)
     evaluation = evaluate_files(pred, ref, options, progress=progress)
     as_json = evaluation.to_json()
     if json_file is not None:
         with atomic_path(json_file, overwrite) as temporary:
             temporary.write_text(json.dumps(as_json, indent=2, ensure_ascii=False) + "\n")
+    if report is not None:
+        write_report(report, evaluation, images=images, overwrite=overwrite)
+    if errors is not None:
+        write_error_layers(errors, evaluation, overwrite=overwrite)
     if isinstance(progress, JsonProgress):
         progress.emit("result", evaluation=as_json)
     elif json_path == "-":

@@ -163,3 +163,17 @@ def test_everything_at_once(
     assert printed["settings"]["matching"] == "spacenet"
     assert "buildings" not in printed
     assert run(["evaluate", pred, ref, "--off-nadir", "95"]) == 2
+
+
+def test_page_and_error_layers(files: tuple[str, str, str], tmp_path: Path) -> None:
+    import pyogrio
+
+    pred, ref, scene = files
+    page, errors = tmp_path / "page.html", tmp_path / "errors.gpkg"
+    asked = ["evaluate", pred, ref, "--extent", scene, "--report", str(page), "-q"]
+    asked += ["--errors", str(errors)]
+    assert run(asked) == 0
+    assert page.read_text().startswith("<!doctype html>")
+    assert "true_positives" in pyogrio.list_layers(errors)[:, 0]
+    assert run(asked) == 2
+    assert run([*asked, "--overwrite"]) == 0

@@ -34,21 +34,6 @@ _COARSEST_M = 1e4
 _READ_PX = 2**24
 
 
-def from_plane(frame: Frame, geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Bring geometries from a frame's ground plane to its CRS: the inverse of `Frame.to_plane`."""
-    gx, gy = frame.pixel_xy_m
-    t = frame.transform
-
-    def bring(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        cols, rows = xy[:, 0] / gx, xy[:, 1] / gy
-        return np.column_stack(
-            [t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f],
-        )
-
-    moved: NDArray[np.object_] = shapely.transform(geometries, bring)
-    return moved
-
-
 class Backdrop:
     """Pixels over a frame; use as a context manager.
 
@@ -131,7 +116,7 @@ class Backdrop:
                 ]
             )
 
-        moved: NDArray[np.object_] = shapely.transform(from_plane(self._frame, polygons), bring)
+        moved: NDArray[np.object_] = shapely.transform(self._frame.from_plane(polygons), bring)
         return moved
 
     def read(self, window: Window) -> Picture | None:

@@ -5,8 +5,8 @@
 | `true_positives` | the prediction | those that match |
 | `false_positives` | the prediction | those that match nothing |
 | `false_negatives` | the reference | those that nothing matches |
-| `splits` | the reference | those with most of at least two predictions inside |
-| `merges` | the prediction | those with most of at least two true buildings inside |
+| `splits` | the reference | those found in several pieces |
+| `merges` | the prediction | those that cover several true buildings |
 
 A building can be in two layers: a split one may be matched by its largest part, or missed. Each
 layer carries its colour for QGIS. Geometries are in the CRS of the scored grid and cut at what was
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from buildext.atomic import atomic_path
 from buildext.errors import UsageError
-from buildext.evaluate.report.backdrop import from_plane
-from buildext.evaluate.report.findings import Buildings, Findings, Flags
+from buildext.evaluate.report.findings import Buildings, Findings, Flags, findings_of
 from buildext.evaluate.report.style import FALSE, MATCHED, MERGE, MISSED, SPLIT, Verdict
+from buildext.evaluate.scores import Evaluation
 from buildext.footprints.destination import output_errors
 from buildext.footprints.style import LayerStyle, store_qml
 
@@ -61,12 +61,12 @@ _QML = """\
 """
 
 
-def write_error_layers(path: Path, findings: Findings, *, overwrite: bool = False) -> None:
+def write_error_layers(path: Path, evaluation: Evaluation, *, overwrite: bool = False) -> None:
     """Write the layers.
 
     Args:
         path: a GeoPackage.
-        findings: the buildings.
+        evaluation: with the records of its buildings.
         overwrite: replace an existing file.
 
     Raises:
@@ -74,6 +74,7 @@ def write_error_layers(path: Path, findings: Findings, *, overwrite: bool = Fals
         OutputError: the file cannot be written, or exists.
     """
     check_layers_path(path)
+    findings = findings_of(evaluation)
     pred, ref = findings.pred, findings.ref
     layers: tuple[tuple[str, Verdict, Buildings, Flags], ...] = (
         ("true_positives", MATCHED, pred, pred.matched),
@@ -82,7 +83,8 @@ def write_error_layers(path: Path, findings: Findings, *, overwrite: bool = Fals
         ("splits", SPLIT, ref, ref.several),
         ("merges", MERGE, pred, pred.several),
     )
-    metadata = json.dumps({"min_iou": findings.min_iou, "frame": findings.frame.source})
+    told = evaluation.to_json()
+    metadata = json.dumps({key: told[key] for key in ("prediction", "reference", "settings")})
     with atomic_path(path, overwrite) as temporary, output_errors(path):
         for name, _, side, chosen in layers:
             _write(temporary, name, findings, side, chosen, metadata)
@@ -114,7 +116,7 @@ def _write(
     """Append one layer."""
     import pyogrio
 
-    polygons = from_plane(findings.frame, side.polygons[chosen])
+    polygons = findings.frame.from_plane(side.polygons[chosen])
     parts = [shapely.multipolygons(shapely.get_parts(polygon)) for polygon in polygons]
     columns = _columns(findings, side, chosen)
     pyogrio.raw.write(

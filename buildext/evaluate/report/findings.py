@@ -4,8 +4,8 @@ Scores say how many; a report shows which. Every predicted and every true buildi
 from the same overlaps and the same matching that the object scores come from:
 
 - *matched* with one building of the other layer, or *false* (a prediction), or *missed*;
-- a true building is *split* where at least two predictions have most of their area in it;
-- a prediction is a *merge* where at least two true buildings have most of their area in it.
+- a true building is *split* where it was found in several pieces (see `segmentation`);
+- a prediction is a *merge* where it covers several true buildings.
 
 How wrong a building is, is measured in m²: all of an unmatched one; of a matched one, the area
 that one outline covers and the other does not. The list begins where most is to be gained.
@@ -19,10 +19,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from buildext.evaluate.buildings import Side
 from buildext.evaluate.classes import class_of_predictions
 from buildext.evaluate.frame import Frame
 from buildext.evaluate.layers import PolygonLayer
-from buildext.evaluate.matching import Matches, Overlaps
+from buildext.evaluate.matching import Overlaps
+from buildext.evaluate.scores import Evaluation
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -38,7 +40,8 @@ class Buildings:
         excused: `(N,)` true where most of a building lies outside: unmatched, it is no mistake.
         partner: `(N,)` index of its match in the other layer, -1 without one.
         best_iou: `(N,)` largest IoU with any building of the other layer, 0 without overlap.
-        contents: `(N,)` buildings of the other layer with most of their area in this one.
+        contents: `(N,)` buildings of the other layer in this one where it is split or a merge, at
+            least two; else 0.
         wrong_m2: `(N,)` area that is wrong, see above; 0 where excused.
     """
 
@@ -64,8 +67,8 @@ class Buildings:
 
     @property
     def several(self) -> Flags:
-        """Which buildings hold at least two of the other layer, `(N,)`."""
-        return self.contents >= 2
+        """Which buildings are split, or merges, `(N,)`."""
+        return self.contents > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,58 +109,32 @@ class BinnedF1:
     true: Index
 
 
-def join(
-    frame: Frame,
-    pred: NDArray[np.object_],
-    ref: NDArray[np.object_],
-    overlaps: Overlaps,
-    matches: Matches,
-    *,
-    min_iou: float,
-    pred_excused: Flags,
-    ref_excused: Flags,
-    heights_m: Floats | None = None,
-    confidence: Floats | None = None,
-) -> Findings:
-    """The verdict on each building.
-
-    Args:
-        frame: whose ground plane the polygons lie in.
-        pred: `(N,)` predicted polygons.
-        ref: `(M,)` true polygons.
-        overlaps: their pairs, from `find_overlaps`.
-        matches: from `match`.
-        min_iou: at which was matched.
-        pred_excused: `(N,)` predictions of which most lies outside.
-        ref_excused: `(M,)` true buildings of which most lies outside.
-        heights_m: `(M,)` of the true buildings.
-        confidence: `(N,)` of the predictions.
-    """
-    pred_area, ref_area = shapely.area(pred), shapely.area(ref)
+def findings_of(evaluation: Evaluation) -> Findings:
+    """The verdict on each building of an evaluation."""
+    records, min_iou = evaluation.buildings, evaluation.objects.min_iou
+    pairs, overlaps = records.pairs, records.overlaps
+    pred_area, ref_area = shapely.area(records.pred.polygons), shapely.area(records.ref.polygons)
     # IoU = s / (a + b - s), so the shared area of a match follows from its IoU.
-    both = pred_area[matches.pred] + ref_area[matches.ref]
-    difference = both - 2 * both * matches.iou / (1 + matches.iou)
-    sides = []
-    for polygons, area, excused, own, others, own_of_pair, other_area, other_of_pair in (
-        (
-            *(pred, pred_area, pred_excused, matches.pred, matches.ref),
-            *(overlaps.pred, ref_area, overlaps.ref),
-        ),
-        (
-            *(ref, ref_area, ref_excused, matches.ref, matches.pred),
-            *(overlaps.ref, pred_area, overlaps.pred),
-        ),
-    ):
-        partner = np.full(len(polygons), -1, np.intp)
-        partner[own] = others
-        best = np.zeros(len(polygons))
-        np.maximum.at(best, own_of_pair, overlaps.iou)
-        inside = overlaps.area_m2 > 0.5 * other_area[other_of_pair]
-        contents = np.bincount(own_of_pair[inside], minlength=len(polygons)).astype(np.intp)
-        wrong = np.where(excused, 0.0, area)
-        wrong[own] = difference
-        sides.append(Buildings(polygons, excused, partner, best, contents, wrong))
-    return Findings(frame, min_iou, sides[0], sides[1], overlaps, heights_m, confidence)
+    both = pred_area[pairs.pred] + ref_area[pairs.ref]
+    difference = both - 2 * both * pairs.iou / (1 + pairs.iou)
+    pred = _buildings(records.pred, pairs.pred, pairs.ref, difference, overlaps.pred, overlaps.iou)
+    ref = _buildings(records.ref, pairs.ref, pairs.pred, difference, overlaps.ref, overlaps.iou)
+    return Findings(
+        records.frame, min_iou, pred, ref, overlaps, records.height_m, records.confidence
+    )
+
+
+def _buildings(
+    side: Side, own: Index, others: Index, difference: Floats, overlapping: Index, iou: Floats
+) -> Buildings:
+    """One layer with its partners, and the area on which they differ."""
+    partner = np.full(len(side), -1, np.intp)
+    partner[own] = others
+    best = np.zeros(len(side))
+    np.maximum.at(best, overlapping, iou)
+    wrong = np.where(side.cut, 0.0, shapely.area(side.polygons))
+    wrong[own] = difference
+    return Buildings(side.polygons, side.cut, partner, best, side.parts, wrong)
 
 
 def displacements_m(findings: Findings) -> Floats:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from buildext.atomic import atomic_path
 from buildext.errors import UsageError
-from buildext.evaluate.bootstrap import Interval
 from buildext.evaluate.report.backdrop import Backdrop
 from buildext.evaluate.report.chips import ChipMaker, worst_places
-from buildext.evaluate.report.findings import Findings
+from buildext.evaluate.report.findings import Findings, findings_of
 from buildext.evaluate.report.overview import VERDICTS, draw_map, map_pixel_m
 from buildext.evaluate.report.plots import (
     draw_displacements,
@@ -21,17 +20,9 @@ from buildext.evaluate.report.plots import (
     draw_precision_recall,
     draw_reliability,
 )
-from buildext.evaluate.scores import ClassScores, Evaluation
-from buildext.page.document import (
-    Cell,
-    Row,
-    document,
-    facts,
-    figure,
-    number_cell,
-    table,
-    text_cell,
-)
+from buildext.evaluate.report.tables import headline, protocol, score_tables
+from buildext.evaluate.scores import Evaluation
+from buildext.page.document import document, figure
 
 _STYLE = """
 .plots { display: grid; gap: 1.2rem;
@@ -77,7 +68,6 @@ def require_drawing() -> None:
 def write_report(
     path: Path,
     evaluation: Evaluation,
-    findings: Findings,
     *,
     images: Sequence[Path] = (),
     overwrite: bool = False,
@@ -86,8 +76,7 @@ def write_report(
 
     Args:
         path: of the HTML file.
-        evaluation: the scores.
-        findings: the buildings behind them.
+        evaluation: the scores, with the records of the buildings behind them.
         images: files of the image that the buildings are to be shown on; none: outlines alone.
         overwrite: replace an existing file.
 
@@ -97,109 +86,41 @@ def write_report(
         InputError: the image cannot be read, or shows another place.
     """
     require_drawing()
+    findings = findings_of(evaluation)
     title = f"{Path(evaluation.prediction).name} against {Path(evaluation.reference).name}"
     body = "\n".join(
         [
             f"<h1>{html.escape(title)}</h1>",
-            _headline(evaluation),
-            "<h2>Scores</h2>",
-            _score_table(evaluation),
-            _class_section(evaluation),
+            headline(evaluation),
+            score_tables(evaluation),
             "<h2>Where it fails</h2>",
             _plots(evaluation, findings),
             _pictures(findings, images),
-            _protocol(evaluation),
+            protocol(evaluation),
         ]
     )
     with atomic_path(path, overwrite) as temporary:
         temporary.write_text(document(title, body, style=_STYLE), encoding="utf-8")
 
 
-def _headline(evaluation: Evaluation) -> str:
-    extent, objects = evaluation.extent, evaluation.objects
-    gx, gy = extent.pixel_xy_m
-    pixel = f"{gx:.3g} m" if abs(gx - gy) < 0.01 * gx else f"{gx:.3g} × {gy:.3g} m"
-    pairs = [
-        ("pixel F1", _figure(evaluation.pixels.f1)),
-        ("pixel IoU", _figure(evaluation.pixels.iou)),
-        ("boundary F1", _figure(evaluation.boundary.f1)),
-        (f"object F1, IoU ≥ {objects.min_iou:g}", _figure(objects.f1)),
-        ("true buildings", f"{objects.true:,}"),
-        ("predicted", f"{objects.predicted:,}"),
-        ("scored", _area(extent.scored_m2)),
-    ]
-    about = (
-        f"Scored on {extent.source}: {extent.width_px} × {extent.height_px} pixels of {pixel}, "
-        f"{extent.crs}."
-    )
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in evaluation.notes)
-    listed = f'<ul class="soft">{notes}</ul>' if notes else ""
-    return f'{facts(pairs)}<p class="soft">{html.escape(about)}</p>{listed}'
-
-
-def _score_table(evaluation: Evaluation) -> str:
-    pixels, mean = evaluation.pixels, evaluation.tile_mean
-    boundary, objects = evaluation.boundary, evaluation.objects
-    unreliable = "" if evaluation.objects_reliable else " (unreliable, see above)"
-    lines = [
-        ("pixels, pooled", pixels.precision, pixels.recall, pixels.f1, pixels.f1_interval),
-        (f"pixels, mean of {mean.tiles} tiles", None, None, mean.f1, mean.f1_interval),
-        (
-            *(f"boundary within {boundary.tolerance_m:.2g} m", boundary.precision),
-            *(boundary.recall, boundary.f1, boundary.f1_interval),
-        ),
-        (
-            *(f"objects at IoU ≥ {objects.min_iou:g}{unreliable}", objects.precision),
-            *(objects.recall, objects.f1, objects.f1_interval),
-        ),
-    ]
-    rows = [
-        Row([text_cell(name), _cell(precision), _cell(recall), _cell(f1), Cell(_span(interval))])
-        for name, precision, recall, f1, interval in lines
-    ]
-    return table(["score", "precision", "recall", "F1", "95 % interval"], rows)
-
-
-def _class_section(evaluation: Evaluation) -> str:
-    if not evaluation.classes:
-        return ""
-    rows = []
-    for scores in evaluation.classes:
-        pixels, objects = scores.pixels, scores.objects
-        rows.append(
-            Row(
-                [
-                    text_cell(_class_name(scores)),
-                    number_cell(objects.true, f"{objects.true:,}"),
-                    *map(_cell, (pixels.precision, pixels.recall, pixels.f1)),
-                    Cell(_span(pixels.f1_interval)),
-                    _cell(scores.tile_mean.f1),
-                    *map(_cell, (objects.precision, objects.recall, objects.f1)),
-                ],
-                kind="" if objects.true else "out",
-            )
-        )
-    heads = ["class", "true", "pixel precision", "recall", "F1", "95 % interval", "tile-mean F1"]
-    heads += ["object precision", "recall", "F1"]
-    return "<h2>By height</h2>" + table(heads, rows)
-
-
 def _plots(evaluation: Evaluation, findings: Findings) -> str:
     drawn = []
-    if findings.confidence is not None and len(findings.pred):
-        drawn.append(
-            figure(
-                draw_precision_recall(findings),
-                "Precision and recall of buildings as predictions of low confidence are left out.",
-            )
-        )
-        drawn.append(
-            figure(
-                draw_reliability(findings),
-                "Share of predictions that match, by their confidence, with 95 % intervals; on "
-                "the dashed line confidence means what it says. Grey: how many predictions.",
-            )
-        )
+    for calibration, what in (
+        (evaluation.confidence, "predictions"),
+        (evaluation.probability, "pixels"),
+    ):
+        if calibration is not None:
+            drawn += [
+                figure(
+                    draw_precision_recall(calibration, f"pr-{what}"),
+                    f"Precision and recall as {what} of low confidence are left out.",
+                ),
+                figure(
+                    draw_reliability(calibration, f"reliability-{what}"),
+                    f"Share of {what} that are right, by confidence; on the dashed line confidence "
+                    f"means what it says. Grey: how many {what}.",
+                ),
+            ]
     if findings.heights_m is not None and (findings.heights_m >= 0).any():
         limits = evaluation.settings["class_limits_m"]
         assert isinstance(limits, list)
@@ -224,10 +145,10 @@ def _plots(evaluation: Evaluation, findings: Findings) -> str:
         )
         drawn.append(figure(steps, caption).replace("<figure>", '<figure class="wide">', 1))
     missing = []
-    if findings.confidence is None:
+    if evaluation.confidence is None:
         missing.append("The prediction has no field “confidence”: no curve over it.")
     if findings.heights_m is None:
-        missing.append("No height field was named (--height-field): nothing by height.")
+        missing.append("Nothing tells heights (--height-field, --height-raster).")
     notes = "".join(f'<p class="soft">{text}</p>' for text in missing)
     return f'<div class="plots">{"".join(drawn)}</div>{notes}'
 
@@ -266,47 +187,3 @@ def _pictures(findings: Findings, images: Sequence[Path]) -> str:
     else:
         parts.append("<p>Nothing is wrong anywhere.</p>")
     return "\n".join(parts)
-
-
-def _protocol(evaluation: Evaluation) -> str:
-    """How the figures came about: the same words as in the JSON."""
-    told = evaluation.to_json()
-    sections = [("protocol", told["protocol"]), ("settings", told["settings"])]
-    sections += [(f"{name} layer", told[f"{name}_layer"]) for name in ("prediction", "reference")]
-    rows = [
-        Row([text_cell(section), text_cell(str(key)), text_cell(str(value), "text wrap")])
-        for section, values in sections
-        for key, value in values.items()
-    ]
-    files = (
-        f"Prediction: {evaluation.prediction}. Reference: {evaluation.reference}. "
-        f"Scores of schema {told['schema_version']}."
-    )
-    return (
-        f"<h2>How it was scored</h2><p>{html.escape(files)}</p><details><summary>Protocol and "
-        f"settings</summary>{table(['', 'name', 'value'], rows)}</details>"
-    )
-
-
-def _class_name(scores: ClassScores) -> str:
-    """The name, with its limits where the name does not hold them."""
-    if scores.range_m is None or scores.name.endswith(" m"):
-        return scores.name
-    low, high = scores.range_m
-    return f"{scores.name} {low:g}–{high:g} m" if high else f"{scores.name} ≥ {low:g} m"
-
-
-def _area(square_m: float) -> str:
-    return f"{square_m / 1e6:.3g} km²" if square_m >= 1e5 else f"{square_m / 1e4:.3g} ha"
-
-
-def _cell(value: float | None) -> Cell:
-    return number_cell(value, _figure(value))
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _span(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{interval.low:.3f}–{interval.high:.3f}"
