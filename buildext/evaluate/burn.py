@@ -61,7 +61,9 @@ def burn(
     way = np.where(y1 > y0, -1, 1).astype(np.int8) * turn[ring[edge]]
     # One column more takes what is crossed beyond the right border.
     place = row * (width + 1) + col
-    steps = np.bincount(place, way[which], minlength=height * (width + 1))
-    winding = np.cumsum(steps.astype(np.int16).reshape(height, width + 1), axis=1, dtype=np.int32)
+    steps = np.zeros(height * (width + 1), np.int16)
+    np.add.at(steps, place, way[which])
+    winding = steps.reshape(height, width + 1)
+    np.cumsum(winding, axis=1, out=winding)
     inside: NDArray[np.bool_] = winding[:, :width] > 0
     return inside

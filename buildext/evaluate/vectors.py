@@ -102,8 +102,9 @@ def read_names(path: Path, name: str) -> NDArray[np.object_] | None:
         return None
     geometries = shapely.from_wkb(wkb)
     there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    texts: NDArray[np.object_] = np.array([str(value) for value in columns[name]], dtype=object)
-    return texts[there]
+    texts = np.array([str(value) for value in columns[name]], dtype=object)
+    chosen: NDArray[np.object_] = texts[there]
+    return chosen
 
 
 def _read_ogr(
