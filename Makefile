@@ -8,7 +8,7 @@ OUT ?= out
 .PHONY: demo test lint docs matrix check-data format clean
 
 # The core install alone, as a user has it: no torch.
-$(CORE)/.installed: pyproject.toml $(shell find buildext -name '*.py' -o -name 'card.json' -o -name '*.onnx')
+$(CORE)/.installed: pyproject.toml $(shell find buildext -name '*.py' -o -name 'card.json' -o -name '*.onnx' -o -name '*.jpg')
 	test -x $(CORE)/bin/python || $(PYTHON) -m venv $(CORE)
 	$(CORE)/bin/pip install --quiet .
 	touch $@

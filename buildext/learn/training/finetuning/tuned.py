@@ -7,6 +7,7 @@ for which resolutions, at which thresholds); what was added is the place.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from buildext.learn.training.config import NetworkSection
 from buildext.learn.training.engine.checkpoint import load_mean
 from buildext.learn.training.engine.fit import KEPT_NETWORK
 from buildext.learn.training.engine.workshop import CHECKPOINT, PHASES
+from buildext.learn.training.methods.rehearsal import SHEET_NAME
 from buildext.learn.training.run import CONFIG_FILE, PROVENANCE_FILE
 from buildext.models.card import Score, TrainingData, read_card
 from buildext.models.store import WEIGHTS_NAME, Model, write_model_card
@@ -55,6 +57,9 @@ def write_model(
 ) -> None:
     """Export a fine-tuned network with the history of `model` and of the training in `run`."""
     folder.mkdir()
+    sheet = model.folder / SHEET_NAME
+    if sheet.exists():
+        shutil.copy(sheet, folder / SHEET_NAME)
     check = export_onnx(network, section.normalisation(), folder / WEIGHTS_NAME)
     config = _read_json(run / CONFIG_FILE)
     provenance = _read_json(run / PROVENANCE_FILE)

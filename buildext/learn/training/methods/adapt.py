@@ -28,15 +28,25 @@ from buildext.learn.training.engine.task import Losses, Task
 from buildext.learn.training.engine.thaw import Thaw
 from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods.kd import bernoulli_divergence
+from buildext.learn.training.methods.rehearsal import SHEET_NAME, read_sheet
+from buildext.models.store import load_model
+
+SEAM_WEIGHT = 20.0
 
 
 class Adaptation(Task):
     """A network and itself as it was before."""
 
     def __init__(
-        self, sight: Sight, options: LossSection, weight: float, temperature: float
+        self,
+        sight: Sight,
+        options: LossSection,
+        weight: float,
+        temperature: float,
+        rehearsal: torch.Tensor | None = None,
     ) -> None:
         super().__init__(sight, options)
+        self._rehearsal = rehearsal
         before = copy.deepcopy(sight).eval().requires_grad_(False)
         # In a tuple it is no submodule: neither saved nor averaged nor changed.
         self._before = (before,)
@@ -53,7 +63,20 @@ class Adaptation(Task):
         # A channel that the labels say nothing about is held everywhere.
         losses["memory"] = bernoulli_divergence(before, logits, 1.0 - weight, self._temperature)
         losses["total"] = losses["total"] + self._weight * losses["memory"]
+        if self._rehearsal is not None:
+            losses["rehearsal"] = self._rehearse(self._rehearsal, len(image))
+            losses["total"] = losses["total"] + self._weight * losses["rehearsal"]
         return losses
+
+    def _rehearse(self, tiles: torch.Tensor, count: int) -> torch.Tensor:
+        """How far the network has moved on some tiles of its past, drawn at random."""
+        past = tiles[torch.randint(len(tiles), (count,))].to(self.sight.mean.device)
+        with torch.no_grad():
+            before = self._before[0](past)
+        # Seams are few pixels; without a weight of their own the mean would forget them.
+        weight = 1.0 + SEAM_WEIGHT * torch.sigmoid(before)
+        weight[:, 0] = 1.0
+        return bernoulli_divergence(before, self.sight(past), weight, self._temperature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +99,11 @@ def train(shop: Workshop) -> Sight:
     if method.unfreeze != "full":
         levels = parameter_levels(shop.sight.network)
     thaw = Still(method.unfreeze, levels, method.depth_decay)
-    task = Adaptation(shop.sight, shop.config.loss, method.distillation, method.temperature)
+    past = None
+    if shop.config.start:
+        sheet = load_model(shop.config.start).folder / SHEET_NAME
+        past = read_sheet(sheet) if sheet.exists() else None
+    task = Adaptation(shop.sight, shop.config.loss, method.distillation, method.temperature, past)
     scenes = shop.pool.scenes("all")
     fit(shop, Phase("adapt", shop.config.schedule.steps, scenes, thaw=thaw), task)
     return shop.sight
