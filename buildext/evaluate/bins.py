@@ -40,8 +40,10 @@ class Bins:
     def names(self) -> tuple[str, ...]:
         """The ranges as text."""
         texts = [f"{limit:g}" for limit in self.limits]
-        between = [f"{low}–{high} {self.unit}" for low, high in pairwise(texts)]
-        return (f"< {texts[0]} {self.unit}", *between, f"≥ {texts[-1]} {self.unit}")
+        # The degree sign alone stands without a space.
+        unit = self.unit if self.unit == "°" else f" {self.unit}"
+        between = [f"{low}–{high}{unit}" for low, high in pairwise(texts)]
+        return (f"< {texts[0]}{unit}", *between, f"≥ {texts[-1]}{unit}")
 
     def assign(self, values: NDArray[np.float64]) -> NDArray[np.intp]:
         """Index of each value's bin; -1 where it is NaN."""

@@ -85,10 +85,9 @@ class EvaluateOptions:
             )
         if self.matching not in ("optimal", "spacenet"):
             raise UsageError(f"got the matching {self.matching}; expected optimal or spacenet")
-        if isinstance(self.off_nadir, float) and not 0 <= self.off_nadir < 90:
-            raise UsageError(
-                f"got an off-nadir angle of {self.off_nadir:g}°; expected 0 to below 90"
-            )
+        angle = self.off_nadir
+        if angle is not None and not isinstance(angle, Path) and not 0 <= angle < 90:
+            raise UsageError(f"got an off-nadir angle of {angle:g}°; expected 0 to below 90")
         if not 0 < self.iou <= 1:
             raise UsageError(f"got an IoU of {self.iou:g}; expected a number in (0, 1]")
         if self.resolution_m <= 0 or self.tile_px < 1 or self.resamples < 1:

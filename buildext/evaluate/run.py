@@ -390,6 +390,13 @@ def _notes(
                 f"{path.name}: {repair.repaired} invalid polygons repaired, {repair.dropped} "
                 "without area left out"
             )
+    if guess.confidence is not None:
+        strange = int(((guess.confidence < 0) | (guess.confidence > 1)).sum())
+        if strange:
+            notes.append(
+                f"{pred.name}: {strange} predictions have a confidence outside 0 to 1 and are left "
+                "out of its calibration"
+            )
     for note in notes:
         logger.info(note)
     return tuple(notes)

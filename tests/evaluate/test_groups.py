@@ -66,7 +66,7 @@ def test_angles_and_scenes_divide_the_ground(tmp_path: Path) -> None:
     pred = write_vector(tmp_path / "p.gpkg", [box(2, 2, 6, 6), box(30, 30, 32, 32)])
     extent = blank(tmp_path / "s.tif", 40)
     found = evaluate_files(pred, ref, EvaluateOptions(extent=extent, off_nadir=zones, tile_px=10))
-    assert [group.name for group in found.off_nadir] == ["< 10 °", "20–30 °"]
+    assert [group.name for group in found.off_nadir] == ["< 10°", "20–30°"]
     assert [group.name for group in found.scenes] == ["east", "west"]
     for near, far in (found.off_nadir, found.scenes[::-1]):
         assert near.pixels is not None and far.pixels is not None
@@ -75,7 +75,7 @@ def test_angles_and_scenes_divide_the_ground(tmp_path: Path) -> None:
         assert (far.objects.false_negatives, far.objects.false_positives) == (1, 1)
     steep = EvaluateOptions(extent=extent, off_nadir=25.0, tile_px=10)
     [only] = evaluate_files(pred, ref, steep).off_nadir
-    assert (only.name, only.objects) == ("20–30 °", found.objects)
+    assert (only.name, only.objects) == ("20–30°", found.objects)
     with pytest.raises(UsageError, match="neither a field"):
         evaluate_files(pred, ref, EvaluateOptions(extent=extent, off_nadir=ref))
 
@@ -135,6 +135,14 @@ def test_confidence_steps_and_records(tmp_path: Path) -> None:
     assert shapely.equals(back.normalize(), place(box(30, 2, 40, 12)).normalize()) or (
         back.symmetric_difference(place(box(30, 2, 40, 12))).area < 1e-6
     )
+
+
+def test_a_confidence_in_percent_is_pointed_out(tmp_path: Path) -> None:
+    ref = write_vector(tmp_path / "r.gpkg", [box(2, 2, 12, 12)])
+    pred = write_vector(tmp_path / "p.gpkg", [box(2, 2, 12, 12)], fields={"confidence": [93.0]})
+    found = evaluate_files(pred, ref)
+    assert found.confidence is None
+    assert any("outside 0 to 1" in note for note in found.notes)
 
 
 def test_splits_and_merges_are_counted(tmp_path: Path) -> None:

@@ -23,6 +23,10 @@ from buildext.evaluate.shapes.vertices import Vertices, vertices_of
 Floats = NDArray[np.float64]
 
 
+# Pairs worked on at once: every corner becomes a point.
+_BATCH_PAIRS = 20_000
+
+
 class Distances(NamedTuple):
     """Of each pair: `(n,)` PoLiS and `(n,)` Hausdorff distance, in metres."""
 
@@ -32,9 +36,17 @@ class Distances(NamedTuple):
 
 def outline_distances(pred: NDArray[np.object_], ref: NDArray[np.object_]) -> Distances:
     """PoLiS and Hausdorff distance of matched polygons, `(n,)` each."""
+    polis_m, hausdorff_m = np.empty(len(pred)), np.empty(len(pred))
+    for start in range(0, len(pred), _BATCH_PAIRS):
+        some = slice(start, start + _BATCH_PAIRS)
+        polis_m[some], hausdorff_m[some] = _batch(pred[some], ref[some])
+    return Distances(polis_m, hausdorff_m)
+
+
+def _batch(pred: NDArray[np.object_], ref: NDArray[np.object_]) -> tuple[Floats, Floats]:
     mean_there, greatest_there = _directed(vertices_of(pred), shapely.boundary(ref))
     mean_back, greatest_back = _directed(vertices_of(ref), shapely.boundary(pred))
-    return Distances((mean_there + mean_back) / 2, np.maximum(greatest_there, greatest_back))
+    return (mean_there + mean_back) / 2, np.maximum(greatest_there, greatest_back)
 
 
 def _directed(corners: Vertices, lines: NDArray[np.object_]) -> tuple[Floats, Floats]:

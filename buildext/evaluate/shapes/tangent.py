@@ -15,14 +15,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from buildext.evaluate.shapes.vertices import vertices_of
-
 Floats = NDArray[np.float64]
 
 _MAX_STRETCH = 2.0
 
-# Corners of predictions worked on at once; a point set along a line takes some 200 bytes.
-_BATCH_CORNERS = 200_000
+# Points worked on at once; with its projection each takes about half a kilobyte.
+_BATCH_POINTS = 200_000
 
 
 def max_tangent_angle_deg(
@@ -39,7 +37,7 @@ def max_tangent_angle_deg(
         `(n,)`; NaN where no chord is left.
     """
     out = np.full(len(pred), np.nan)
-    batch = np.cumsum(vertices_of(pred).count) // _BATCH_CORNERS
+    batch = np.cumsum(shapely.length(pred) / step_m + 1) // _BATCH_POINTS
     for number in np.unique(batch):
         some = np.flatnonzero(batch == number)
         out[some] = _batch(pred[some], ref[some], step_m)

@@ -123,7 +123,7 @@ def test_tangent_error_against_a_slow_reading(monkeypatch: pytest.MonkeyPatch) -
     pred, ref = stars(12, 3), stars(12, 4)
     expected = [slow_tangent_deg(a, b, 0.5) for a, b in zip(pred, ref, strict=True)]
     assert max_tangent_angle_deg(pred, ref, 0.5) == pytest.approx(expected, abs=1e-3)
-    monkeypatch.setattr("buildext.evaluate.shapes.tangent._BATCH_CORNERS", 20)
+    monkeypatch.setattr("buildext.evaluate.shapes.tangent._BATCH_POINTS", 150)
     assert max_tangent_angle_deg(pred, ref, 0.5) == pytest.approx(expected, abs=1e-3)
 
 
