@@ -90,7 +90,7 @@ def describe(findings: Findings, place: Place) -> str:
     i = place.index
     area = f"{shapely.area(side.polygons[i]):.0f} m²"
     iou = side.best_iou[i]
-    overlap = f"best IoU {iou:.2f}" if iou > 0 else "nothing there"
+    overlap = f"best IoU {iou:.2f}" if iou >= 0.005 else "nothing there"
     if not place.is_ref:
         words = ["merge" if side.several[i] else "false", area]
         words.append(f"over {side.contents[i]} true buildings" if side.several[i] else overlap)
