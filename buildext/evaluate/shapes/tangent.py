@@ -56,9 +56,10 @@ def _batch(pred: NDArray[np.object_], ref: NDArray[np.object_], step_m: float) -
     share = (np.arange(len(ring)) - first) / steps[ring]
     points = shapely.line_interpolate_point(rings[ring], share * length[ring])
     lines = shapely.boundary(ref)
-    nearest = shapely.get_point(shapely.shortest_line(lines[pair[ring]], points), 0)
+    # A shortest line has two ends; the first lies on the true outline.
+    nearest_xy = shapely.get_coordinates(shapely.shortest_line(lines[pair[ring]], points))[::2]
     chord = np.diff(shapely.get_coordinates(points), axis=0)
-    other = np.diff(shapely.get_coordinates(nearest), axis=0)
+    other = np.diff(nearest_xy, axis=0)
     chord_m, other_m = np.hypot(*chord.T), np.hypot(*other.T)
     good = (ring[1:] == ring[:-1]) & (chord_m > 0) & (other_m > 0)
     good &= (chord_m < _MAX_STRETCH * other_m) & (other_m < _MAX_STRETCH * chord_m)
