@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from buildext.learn.training.engine.builder import build_sight
 from buildext.learn.training.config import TrainingConfig, load_config
+from buildext.learn.training.engine.builder import build_sight
 from buildext.learn.training.engine.fit import fit
 from buildext.learn.training.engine.phase import Phase
 from buildext.learn.training.engine.pool import Pool, read_pool
