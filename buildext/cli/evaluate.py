@@ -208,8 +208,10 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
 
 def _path_or_number(text: str | None) -> Path | float | None:
     """A number where it is one, else a file."""
+    if text is None:
+        return None
     try:
-        return None if text is None else float(text)
+        return float(text)
     except ValueError:
         return Path(text)
 
