@@ -255,9 +255,10 @@ def key_of(config: TrainingConfig) -> str:
     """The name of a run: a hash of its resolved config, its seed included.
 
     Two arms of different stages with the same config share one run. Where a run is computed, what
-    it is called and where the data lie do not count.
+    it is called and where the data lie do not count. Nor does what stands at its default: a key
+    that a later version adds must not orphan the records there are.
     """
-    values = config.model_dump(mode="json", exclude=NOT_IN_THE_KEY)
+    values = config.model_dump(mode="json", exclude=NOT_IN_THE_KEY, exclude_defaults=True)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
