@@ -207,7 +207,7 @@ def test_models_show_and_verify(call: Call) -> None:
     assert all(data["licence"] for data in card["training_data"])
     outcome = call("models", "verify")
     assert outcome.code == 0
-    assert "default: model.onnx verified" in outcome.stdout
+    assert "default: model.onnx, rehearsal.jpg verified" in outcome.stdout
     assert call("models", "verify", "nothing-like-it").code == 4
 
 

@@ -45,7 +45,7 @@ class Point:
 def draw_ranking(points: Sequence[Point], metric: str, name: str) -> str:
     """Means and intervals as SVG, the best arm on top; crosses are single runs."""
     shown = [p for p in points if p.arm.score is not None][::-1]
-    with new_figure(11.0, 0.9 + 0.23 * len(shown)) as figure:
+    with new_figure(11.0, 1.3 + 0.23 * len(shown)) as figure:
         axes = figure.subplots()
         for y, point in enumerate(shown):
             score = point.arm.score
@@ -66,7 +66,7 @@ def draw_ranking(points: Sequence[Point], metric: str, name: str) -> str:
         if baselines:
             mean = sum(baselines) / len(baselines)
             axes.axvline(mean, linestyle="--", color=COLOURS[1], linewidth=1.2)
-            axes.text(
+            text = axes.text(
                 mean,
                 len(shown) - 0.3,
                 " colour threshold",
@@ -74,6 +74,8 @@ def draw_ranking(points: Sequence[Point], metric: str, name: str) -> str:
                 fontsize=8.5,
                 va="bottom",
             )
+            # Near the right edge it may stick out; axes must not shrink for that.
+            text.set_in_layout(False)
         axes.set_yticks(range(len(shown)), [_short(p.arm.label) for p in shown], fontsize=8.5)
         axes.set_ylim(-0.7, len(shown) + 0.2)
         means = [p.arm.score.mean for p in shown if p.arm.score is not None]

@@ -6,16 +6,30 @@ from collections.abc import Callable
 
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.engine.workshop import Workshop
-from buildext.learn.training.methods import adapt, align, dml, kd, sda, supervised
+from buildext.learn.training.methods import adapt, dml, kd, sda, supervised
 
 Method = Callable[[Workshop], Sight]
+
+
+def _align(shop: Workshop) -> Sight:
+    # Alignment needs shapely, which a machine that trains from packed tiles may lack.
+    from buildext.learn.training.methods import align
+
+    return align.train(shop)
+
+
+def _align_then_adapt(shop: Workshop) -> Sight:
+    from buildext.learn.training.methods import align
+
+    return align.train_then_adapt(shop)
+
 
 METHODS: dict[str, Method] = {
     "supervised": supervised.train,
     "sda": sda.train,
     "kd": kd.train,
     "dml": dml.train,
-    "align": align.train,
-    "align+sda": align.train_then_adapt,
+    "align": _align,
+    "align+sda": _align_then_adapt,
     "adapt": adapt.train,
 }

@@ -9,7 +9,7 @@ import pytest
 from buildext.errors import LabelError, MissingInputError
 from buildext.learn.training.data.dataset_card import SceneEntry, find_scenes, load_card
 
-DATASETS = Path(__file__).parents[3] / "datasets"
+DATASETS = Path(__file__).parents[4] / "datasets"
 CARDS = sorted(DATASETS.glob("*/dataset.toml"))
 
 
