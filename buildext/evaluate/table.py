@@ -53,7 +53,7 @@ def format_table(evaluation: Evaluation) -> RenderableType:
 def _main_table(evaluation: Evaluation) -> Table:
     table = Table(box=SIMPLE_HEAD, collapse_padding=True)
     table.add_column("score", no_wrap=True)
-    for column in ("precision", "recall", "F1", "F1 95 %", "IoU"):
+    for column in ("precision", "recall", "F1", "95 %", "IoU"):
         table.add_column(column, justify="right", no_wrap=True)
     pixels, mean = evaluation.pixels, evaluation.tile_mean
     boundary, objects = evaluation.boundary, evaluation.objects
@@ -85,7 +85,7 @@ def _main_table(evaluation: Evaluation) -> Table:
     )
     ladder = evaluation.ladder
     table.add_row(
-        "objects, mean of IoU ≥ 0.5 … 0.95",
+        "objects, IoU 0.50 to 0.95",
         *(_NOTHING, _NOTHING),
         _figure(ladder.mean_f1),
         _span(ladder.mean_f1_interval),

@@ -40,6 +40,15 @@ def test_table(files: tuple[str, str, str], capsys: pytest.CaptureFixture[str]) 
     assert "2 predicted, 2 true (count error +0.0%)" in out
 
 
+def test_no_figure_is_cut_on_a_narrow_terminal(
+    files: tuple[str, str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    pred, ref, scene = files
+    assert run(["evaluate", pred, ref, "--extent", scene, "--height-field", "height_m"]) == 0
+    assert "…" not in capsys.readouterr().out
+
+
 def test_json_on_stdout_and_in_a_file(
     files: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
