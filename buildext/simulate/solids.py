@@ -101,7 +101,7 @@ def join(batches: Sequence[Solids]) -> Solids:
     first = np.cumsum([0, *(len(batch) for batch in batches)])
     pieces = [
         replace(batch.pieces, solid=batch.pieces.solid + start)
-        for batch, start in zip(batches, first, strict=False)
+        for batch, start in zip(batches, first[:-1], strict=True)
     ]
     return Solids(
         pieces=Pieces(*(_stack(pieces, field.name) for field in fields(Pieces))),

@@ -198,7 +198,9 @@ def _record(config: TrainingConfig, pool: Pool, out: Path, resume: bool) -> str:
     if config.teacher and config.teacher.weights:
         hashes["teacher weights"] = hash_file(Path(config.teacher.weights))
     if config.start:
-        hashes["start"] = hash_file(load_model(config.start).weights)
+        # All files count: fine-tuning learns from the tiles beside the weights, too.
+        files = load_model(config.start).card.files
+        hashes |= {f"start:{name}": digest for name, digest in files.items()}
     learned = config.model_dump(mode="json", exclude=MAY_CHANGE)
     fingerprint = fingerprint_of({"config": learned, "data": hashes})
     revision = git_revision()
