@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from buildext.atomic import atomic_path
 from buildext.errors import LabelError, MissingInputError, NoCrsError, UsageError
 from buildext.footprints.destination import output_errors
+from buildext.footprints.read_geoparquet import open_geoparquet
 
 log = logging.getLogger(__name__)
 
@@ -163,29 +164,13 @@ def _read_ogr(path: Path, layer: str | None) -> tuple[str | None, str, pa.Table]
 
 
 def _read_geoparquet(path: Path) -> tuple[str | None, str, pa.Table]:
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        geo = json.loads((table.schema.metadata or {})[b"geo"])
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise LabelError(
-            f"{path} is no GeoParquet file: {error}", hint="give a GeoParquet file of version 1"
-        ) from error
-    column = geo["primary_column"]
-    about = geo["columns"][column]
-    if about["encoding"] != "WKB":
-        raise LabelError(
-            f"{path} stores geometries as {about['encoding']}; expected WKB",
-            hint="write it again with geometry_encoding='WKB'",
-        )
+    file, geometry = open_geoparquet(path, LabelError)
+    with file:
+        table = file.read()
     # The box of each geometry is out of date once the geometry has moved.
-    covering = about.get("covering", {}).get("bbox", {}).get("xmin", [None])[0]
-    if covering in table.column_names:
-        table = table.drop_columns([covering])
-    # No "crs" key means longitude and latitude; a null means that nobody knows (GeoParquet 1.1).
-    crs = about.get("crs", "OGC:CRS84")
-    return json.dumps(crs) if isinstance(crs, dict) else crs, column, table
+    if geometry.box in table.column_names:
+        table = table.drop_columns([geometry.box])
+    return geometry.crs, geometry.name, table
 
 
 def _write_ogr(

@@ -7,7 +7,6 @@ comes out is plain: an array of geometries, a CRS and, where asked for, columns 
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import shapely
 from numpy.typing import NDArray
 
 from buildext.errors import InputError, MissingInputError, NoCrsError, UsageError
+from buildext.footprints.read_geoparquet import open_geoparquet
 
 _PARQUET_SUFFIXES = {".parquet", ".geoparquet", ".pq"}
 
@@ -142,32 +142,13 @@ def _read_geoparquet(
     path: Path, needed: str | None, optional: tuple[str, ...]
 ) -> tuple[str | None, NDArray[np.object_], dict[str, NDArray[np.generic]]]:
     """CRS, WKB and the asked-for fields of a GeoParquet file."""
-    import pyarrow
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        geo = json.loads((file.schema_arrow.metadata or {})[b"geo"])
-    except (pyarrow.ArrowInvalid, KeyError) as error:
-        raise InputError(
-            f"{path} is no GeoParquet file: {error}", hint="give a GeoParquet file of version 1"
-        ) from error
+    file, geometry = open_geoparquet(path)
     with file:
-        primary = geo["primary_column"]
-        about = geo["columns"][primary]
-        if about["encoding"] != "WKB":
-            raise InputError(
-                f"{path} stores geometries as {about['encoding']}; expected WKB",
-                hint="write it again with geometry_encoding='WKB'",
-            )
-        others = [name for name in file.schema_arrow.names if name != primary]
+        others = [name for name in file.schema_arrow.names if name != geometry.name]
         columns = _wanted(path, needed, optional, others)
-        table = file.read(columns=[primary, *columns])
-    # No "crs" key means longitude and latitude; a null means that nobody knows (GeoParquet 1.1).
-    crs = about.get("crs", "OGC:CRS84")
-    crs_text = json.dumps(crs) if isinstance(crs, dict) else crs
-    wkb = table[primary].to_numpy()
-    return crs_text, wkb, {name: table[name].to_numpy() for name in columns}
+        table = file.read(columns=[geometry.name, *columns])
+    wkb = table[geometry.name].to_numpy()
+    return geometry.crs, wkb, {name: table[name].to_numpy() for name in columns}
 
 
 def _wanted(

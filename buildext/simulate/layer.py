@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from buildext.atomic import atomic_path
 from buildext.errors import InputError, MissingInputError, NoCrsError, SceneError, UsageError
 from buildext.footprints.destination import output_errors
+from buildext.footprints.read_geoparquet import open_geoparquet
 
 MASK_SUFFIXES = {".tif", ".tiff", ".vrt", ".img", ".png", ".jp2"}
 _PARQUET_SUFFIXES = {".parquet", ".geoparquet", ".pq"}
@@ -205,28 +206,11 @@ def _read_ogr(
 def _read_geoparquet(
     path: Path,
 ) -> tuple[str | None, NDArray[np.object_], dict[str, NDArray[Any]]]:
-    import pyarrow
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        geo = json.loads((table.schema.metadata or {})[b"geo"])
-    except (pyarrow.ArrowInvalid, KeyError) as error:
-        raise InputError(
-            f"{path} is no GeoParquet file: {error}", hint="give a GeoParquet file of version 1"
-        ) from error
-    primary = geo["primary_column"]
-    about = geo["columns"][primary]
-    if about["encoding"] != "WKB":
-        raise InputError(
-            f"{path} stores geometries as {about['encoding']}; expected WKB",
-            hint="write it again with geometry_encoding='WKB'",
-        )
-    # No "crs" key means longitude and latitude; a null means that nobody knows (GeoParquet 1.1).
-    crs = about.get("crs", "OGC:CRS84")
-    fields = {name: table[name].to_numpy() for name in table.column_names if name != primary}
-    polygons = shapely.from_wkb(table[primary].to_numpy())
-    return json.dumps(crs) if isinstance(crs, dict) else crs, polygons, fields
+    file, geometry = open_geoparquet(path)
+    with file:
+        table = file.read()
+    fields = {name: table[name].to_numpy() for name in table.column_names if name != geometry.name}
+    return geometry.crs, shapely.from_wkb(table[geometry.name].to_numpy()), fields
 
 
 def _read_mask(path: Path) -> tuple[str | None, NDArray[np.object_], dict[str, NDArray[Any]]]:
