@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "align": GROUND | BASEMENT | {"footprints"},
     "simulate": GROUND | BASEMENT | {"scene", "footprints"},
     "extract": GROUND | BASEMENT | MIDDLE,
+    "mosaic": GROUND | BASEMENT | MIDDLE | {"extract", "page"},
     "learn": GROUND | BASEMENT | MIDDLE | {"align", "page"},
     "diagnosis": GROUND | BASEMENT | {"engines"},
 }

@@ -1,0 +1,1 @@
+"""A city: thousands of files as one layer, in blocks that may be done anywhere and in any order."""
