@@ -3,6 +3,7 @@
     studies/NAME/
       records/<key>.json     one a run: scores, costs, the resolved config
       runs/<key>/            the run's own folder: log, provenance, checkpoint while it is needed
+      common/                phases that several runs have in common, while the study goes on
       latency/<key>.json     one a network, from a pass of its own
       table.csv, study.html  made from the records
 
@@ -47,7 +48,7 @@ from buildext.progress import Progress
 log = logging.getLogger(__name__)
 
 TABLE_FILE = "table.csv"
-RECORDS, RUNS, LATENCIES = "records", "runs", "latency"
+RECORDS, RUNS, COMMON, LATENCIES = "records", "runs", "common", "latency"
 
 
 class Study:
@@ -111,6 +112,8 @@ class Study:
                     f"{outcome.results[0].remark}",
                     hint="give the runs more steps or another rate, or name the arms to keep",
                 )
+        if not self.design.study.keep_checkpoints:
+            shutil.rmtree(self.folder / COMMON, ignore_errors=True)
 
     def plan(self) -> list[str]:
         """What there is to do, a line a stage; nothing is trained or written."""
@@ -212,6 +215,7 @@ class Study:
                 progress=self._progress,
                 export=False,
                 cache=self._scenes,
+                common=self.folder / COMMON,
             )
             result = asdict(done)
         return result

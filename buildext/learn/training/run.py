@@ -69,7 +69,8 @@ class RunResult:
         scores: pixel F1 by `dataset/channel` on what was held out for monitoring, and by
             `test/dataset/channel` and `test/channel` (mean over datasets) on the test blocks.
         steps: of the optimiser, over all phases.
-        seconds: of wall time in this process, reading not counted.
+        seconds: of wall time, reading not counted; with what was spent before it was resumed, and
+            on phases taken up from other runs.
         tiles_s: tiles trained a second in the last phase; nan where it was done before.
         parameters: of the network that is kept.
         macs_256: its multiply-accumulate operations on one image of 256 x 256 pixels.
@@ -101,6 +102,7 @@ def run_config(
     progress: Progress,
     export: bool = True,
     cache: SceneCache | None = None,
+    common: Path | None = None,
 ) -> RunResult:
     """Train as a config says.
 
@@ -112,6 +114,7 @@ def run_config(
         progress: told each step.
         export: write `model/` at the end.
         cache: scenes read by earlier runs of this process.
+        common: folder of phases that several runs have in common; see `engine.common`.
 
     Raises:
         UsageError, InputError, ModelError: see the parts; nothing is trained then.
@@ -130,6 +133,7 @@ def run_config(
     pool = read_pool(config, base, progress, cache)
     fingerprint = _record(config, pool, out, resume) if accelerator.is_main_process else ""
     shop = Workshop(config, pool, out, fingerprint, accelerator, progress, resume, sight)
+    shop.common = common
     started = time.monotonic()
     kept = METHODS[config.method.kind](shop)
     scores = shop.validate(kept)
@@ -139,7 +143,7 @@ def run_config(
         method=config.method.kind,
         scores=scores,
         steps=shop.steps,
-        seconds=time.monotonic() - started,
+        seconds=shop.earlier_s + time.monotonic() - started,
         tiles_s=shop.tiles_s,
         parameters=sum(p.numel() for p in kept.network.parameters()),
         macs_256=count_macs(kept.network, MACS_SIDE_PX, MACS_SIDE_PX),

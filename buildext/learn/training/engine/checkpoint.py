@@ -31,6 +31,7 @@ class PhaseState:
         best: the best mean held-out score so far; only kept where the phase may stop early.
         stale: validations since then.
         best_mean: the running mean that reached `best`.
+        seconds: of wall time that the steps took, whichever process did them.
         finished: nothing is left to do, be it that all steps are done or that it stopped early.
     """
 
@@ -39,6 +40,7 @@ class PhaseState:
     stale: int = 0
     best_mean: Tensors = field(default_factory=dict)
     finished: bool = False
+    seconds: float = 0.0
 
 
 def save_checkpoint(
@@ -66,6 +68,7 @@ def save_checkpoint(
         "best": repr(state.best),
         "stale": str(state.stale),
         "finished": "yes" if state.finished else "no",
+        "seconds": repr(state.seconds),
         "fingerprint": fingerprint,
     }
     with atomic_path(path, overwrite=True) as temporary:
@@ -112,6 +115,7 @@ def load_checkpoint(
         stale=int(metadata["stale"]),
         best_mean=_below(tensors, "best."),
         finished=metadata["finished"] == "yes",
+        seconds=float(metadata.get("seconds", "0")),
     )
 
 

@@ -21,6 +21,7 @@ from torch import nn
 from buildext.errors import ModelError
 from buildext.learn.training.config import SamplingSection, ScheduleSection
 from buildext.learn.training.engine.checkpoint import PhaseState, load_checkpoint, save_checkpoint
+from buildext.learn.training.engine.common import common_phase
 from buildext.learn.training.engine.log import HELD_OUT, TrainingLog
 from buildext.learn.training.engine.optimisers import (
     RunningMean,
@@ -45,7 +46,8 @@ KEPT_NETWORK = "sight.network."
 def fit(shop: Workshop, phase: Phase, task: Task) -> dict[str, float]:
     """Go through a phase and leave the running mean of the weights in `task`.
 
-    A phase that a resumed run finds finished is not done again: its weights are loaded.
+    A phase that a resumed run finds finished is not done again: its weights are loaded. So are
+    those of a phase that another run has in common with this one.
 
     Returns:
         The held-out scores of the weights that are kept; empty without anything held out.
@@ -64,12 +66,21 @@ def fit(shop: Workshop, phase: Phase, task: Task) -> dict[str, float]:
     state = PhaseState()
     if shop.resume and path.exists():
         state = load_checkpoint(path, task, mean.tensors, optimiser, shop.fingerprint)
+    shared = None
+    if shop.common and phase.common and not state.finished:
+        shared = common_phase(shop.common, phase, task, shop.config, shop.steps)
+    if shared and shared.path.exists():
+        state = load_checkpoint(shared.path, task, mean.tensors, optimiser, shared.key)
+        log.info("%s: taken up from a run that has it in common", phase.name)
+    shop.earlier_s += state.seconds
     if not state.finished:
         # The log forgets what lies behind the checkpoint, so a finished phase leaves it alone.
         with TrainingLog(shop.folder, shop.steps + state.step, shop.is_main) as record:
             _train(shop, phase, task, schedule, optimiser, mean, state, record, path)
         if shop.is_main:
             save_checkpoint(path, task, mean.tensors, optimiser, state, shop.fingerprint)
+            if shared:
+                save_checkpoint(shared.path, task, mean.tensors, optimiser, state, shared.key)
         shop.accelerator.wait_for_everyone()
     shop.steps += phase.steps
     task.load_state_dict(state.best_mean or mean.tensors)
@@ -104,7 +115,7 @@ def _train(
     batches = iter(loader)
     opened = -1
     shop.progress.start(f"training: {phase.name}", phase.steps - first)
-    started = time.monotonic()
+    spent_s, started = state.seconds, time.monotonic()
     for step in range(first, phase.steps):
         wanted = phase.thaw.first_open(step, phase.steps)
         if wanted != opened:
@@ -125,6 +136,7 @@ def _train(
         mean.update(task, step)
         shop.progress.advance()
         state.step = done = step + 1
+        state.seconds = spent_s + time.monotonic() - started
         last = done == phase.steps
         if done % LOG_EVERY == 0 or last:
             shop.tiles_s = (done - first) * schedule.batch / (time.monotonic() - started)

@@ -19,6 +19,7 @@ class Phase:
         scenes: where its tiles come from.
         rate: peak learning rate as a share of the config's.
         thaw: which parameters of the task's network move.
+        common: other runs may go through the same phase; the task has no part but its network.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Phase:
     scenes: Sequence[LabelledScene]
     rate: float = 1.0
     thaw: Thaw = field(default_factory=Thaw)
+    common: bool = False

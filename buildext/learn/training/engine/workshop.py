@@ -68,6 +68,8 @@ class Workshop:
         phases: begun so far.
         built: other networks built so far.
         tiles_s: tiles seen a second in the last phase that did a step; nan without one.
+        earlier_s: seconds of training that were spent before, in another process or run.
+        common: folder of finished phases that runs share; None where none are.
     """
 
     config: TrainingConfig
@@ -82,6 +84,8 @@ class Workshop:
     phases: int = 0
     built: int = 0
     tiles_s: float = float("nan")
+    earlier_s: float = 0.0
+    common: Path | None = None
 
     @property
     def device(self) -> torch.device:

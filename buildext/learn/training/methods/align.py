@@ -57,7 +57,7 @@ def _learn_and_move(shop: Workshop, steps: int) -> None:
         if part:
             scenes = [_move(shop, scene) for scene in found]
         name = f"aligned-{part}" if part else "noisy"
-        fit(shop, Phase(name, ends[part + 1] - ends[part], scenes), task)
+        fit(shop, Phase(name, ends[part + 1] - ends[part], scenes, common=True), task)
 
 
 def _move(shop: Workshop, scene: LabelledScene) -> LabelledScene:

@@ -82,7 +82,7 @@ def train(shop: Workshop) -> Sight:
         )
     teacher = shop.build(config.teacher)
     noisy_steps = round(method.noisy_share * config.schedule.steps)
-    noisy = Phase("teacher", noisy_steps, shop.pool.scenes("noisy"))
+    noisy = Phase("teacher", noisy_steps, shop.pool.scenes("noisy"), common=True)
     fit(shop, noisy, Supervised(teacher, config.loss))
     task = Distillation(shop.sight, teacher, config.loss, method.distillation, method.temperature)
     fit(

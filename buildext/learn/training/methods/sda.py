@@ -20,7 +20,7 @@ def train(shop: Workshop) -> Sight:
     """`method.noisy_share` of the steps on noisy labels, the rest on clean ones."""
     config = shop.config
     noisy_steps = round(config.method.noisy_share * config.schedule.steps)
-    noisy = Phase("noisy", noisy_steps, shop.pool.scenes("noisy"))
+    noisy = Phase("noisy", noisy_steps, shop.pool.scenes("noisy"), common=True)
     fit(shop, noisy, Supervised(shop.sight, config.loss))
     adapt(shop, config.schedule.steps - noisy_steps)
     return shop.sight
