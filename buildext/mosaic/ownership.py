@@ -6,17 +6,18 @@ pixel*, in row-major order of the mosaic. Buildings that touch form a 4-connecte
 pixels, and nothing outside the patch has a say in what becomes of it (seams, growth, holes and
 walls all stay inside). So it is enough to know the patch.
 
-A block looks for its patches in *pages*, squares of pixels on a lattice that begins one row above
-the block. It labels the pages that cover it, links labels across the sides of pages, and reads one
-more page wherever a patch that may be its own leaves what was read. Two facts keep that short:
+A block looks for its patches in *pages*, squares of pixels. It labels the pages that cover it,
+links labels across the sides of pages, and reads one more page wherever a patch that may be its own
+leaves what was read. Two facts keep that short:
 
-- a patch with a known pixel that comes before the block's own is somebody else's, whatever else
-  belongs to it, and is followed no further;
-- so nothing above the row before the block is ever read: a pixel there settles the matter.
+- a patch with a known pixel that comes before the block's own pixels is somebody else's, whatever
+  else belongs to it, and is followed no further;
+- so of what lies above the block, only the row right above it is ever read: a pixel there settles
+  the matter. That row is a row of pages one pixel high.
 
-What is found does not depend on the size of pages, nor of blocks, but for who the owner is. Of a
-page only the labels along sides with an unread neighbour are kept, so a patch may be as large as
-the mosaic.
+What is found does not depend on the size of pages, nor on that of blocks but for who the owner is.
+Of a page only the labels along sides with an unread neighbour are kept, so a patch may be as large
+as the mosaic.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from buildext.grid.window import Window
 Page = tuple[int, int]
 """Row and column of a page on the lattice; columns left of the block are negative."""
 
+# A page of this side is labelled within a few megabytes.
 PAGE_PX = 512
 _UP, _DOWN, _LEFT, _RIGHT = _SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 _Line = NDArray[np.int64]
@@ -40,35 +42,36 @@ _Line = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The lattice of pages of one block.
+    """The lattice of pages of one block; it begins at the block's upper left corner.
 
     Attributes:
-        block: the block's window on the mosaic's grid.
-        height: of the mosaic in pixels.
-        width: of the mosaic in pixels.
+        block: the block's window on the mosaic's lattice.
+        height: of the lattice in pixels.
+        width: of the lattice in pixels.
         page_px: side of a page.
     """
 
     block: Window
     height: int
     width: int
-    page_px: int = PAGE_PX
+    page_px: int
 
     def window(self, page: Page) -> Window | None:
-        """The pixels of a page; None where it lies outside the mosaic or above the block."""
+        """The pixels of a page; None where it lies beyond the lattice or too far up."""
         row, col = page
-        if row < 0:
+        if row < -1:
             return None
         size = self.page_px
-        whole = Window(self.block.row - 1 + row * size, self.block.col + col * size, size, size)
+        top = self.block.row + row * size
+        whole = Window(top, self.block.col + col * size, size, size)
+        if row < 0:
+            whole = Window(self.block.row - 1, whole.col, 1, size)
         return whole.intersection(Window(0, 0, self.height, self.width))
 
-    def covering(self, window: Window) -> Iterator[Page]:
-        """The pages that meet a window, in row-major order."""
-        top, left = self.block.row - 1, self.block.col
-        size = self.page_px
-        for row in range((window.row - top) // size, -(-(window.row_stop - top) // size)):
-            for col in range((window.col - left) // size, -(-(window.col_stop - left) // size)):
+    def of_block(self) -> Iterator[Page]:
+        """The pages that cover the block, in row-major order."""
+        for row in range(-(-self.block.height // self.page_px)):
+            for col in range(-(-self.block.width // self.page_px)):
                 yield row, col
 
 
@@ -86,7 +89,7 @@ def find_owned(
         owned by its label in that page (see `label_interior`; label 0, no building, is not).
     """
     search = _Search(pages)
-    wanted = set(pages.covering(pages.block))
+    wanted = set(pages.of_block())
     while wanted:
         for page in sorted(wanted):
             window = pages.window(page)
@@ -94,6 +97,8 @@ def find_owned(
             search.add(page, window, building(window))
         owned = search.owned()
         wanted = search.beyond(owned)
+        # The row above settles much, and is read at the smallest price.
+        wanted = {page for page in wanted if page[0] < 0} or wanted
     return search.by_page(owned)
 
 
