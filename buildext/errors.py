@@ -42,6 +42,12 @@ class SceneError(InputError, OSError):
     """Raised when a raster is unreadable, truncated or of a kind that cannot be handled."""
 
 
+class DamagedSceneError(SceneError):
+    """Raised when a raster that was opened cannot be read to its end; `file` names it."""
+
+    file: str = ""
+
+
 class NoCrsError(InputError):
     """Raised when a scene or a layer has no coordinate reference system."""
 

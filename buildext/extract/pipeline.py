@@ -25,15 +25,16 @@ from affine import Affine
 from buildext import __version__
 from buildext.atomic import check_output
 from buildext.engines.base import Engine
-from buildext.engines.choose import make_engine
-from buildext.errors import NoValidPixelError, UsageError
+from buildext.errors import NoValidPixelError
 from buildext.extract.area import Area
-from buildext.extract.blend import CellRange, Layout, TileResult, blend
+from buildext.extract.blend import CellRange, Layout
+from buildext.extract.choices import engine_of, scene_options, separation_options, tile_sizes
 from buildext.extract.options import ExtractOptions, Outputs
+from buildext.extract.predict import PANELS_AHEAD, predict
 from buildext.extract.prefetch import prefetch
 from buildext.extract.preflight import Preflight, estimate
 from buildext.extract.probability import open_probability
-from buildext.extract.tiles import Mask, TileImage, read_tiles
+from buildext.extract.tiles import Mask
 from buildext.footprints.assemble import assemble
 from buildext.footprints.features import to_batch
 from buildext.footprints.frame import GridFrame
@@ -47,13 +48,11 @@ from buildext.grid.window import Window
 from buildext.models.store import Model, load_model
 from buildext.progress import Progress, SilentProgress
 from buildext.scene.open import open_scene
-from buildext.scene.options import SceneOptions
 from buildext.scene.scene import Scene
 
 log = logging.getLogger(__name__)
 
 CACHE_BYTES = 160_000_000
-_PANELS_AHEAD = 2
 # Enough to shape many at once; few enough to go on beside the network and not after it.
 _BATCH_BUILDINGS = 256
 
@@ -100,18 +99,7 @@ class Job:
     @property
     def separation(self) -> SeparationOptions:
         """Thresholds as bytes and sizes in pixels."""
-        options, thresholds = self.options, self.model.card.thresholds
-        gsd_m = self.scene.gsd_m
-        contact = options.contact_threshold or thresholds.contact
-        if not options.separate or "contact" not in self.model.card.channels:
-            contact = None
-        return SeparationOptions(
-            threshold_u8=max(1, round(255 * (options.threshold or thresholds.building))),
-            contact_threshold_u8=None if contact is None else round(255 * contact),
-            grow_px=max(1, round(thresholds.grow_m / gsd_m)),
-            min_area_px=round(options.min_area_m2 / gsd_m**2),
-            min_hole_px=round(options.min_hole_m2 / gsd_m**2),
-        )
+        return separation_options(self.model.card, self.options, self.scene.gsd_m)
 
     def preflight(self, outputs: Outputs) -> Preflight:
         """What the run will need."""
@@ -127,13 +115,7 @@ class Job:
     def blocks(self) -> Iterator[Block]:
         """Finished blocks of probability, in the pixels of the scene's model grid."""
         channels = len(self.model.card.channels)
-        tiles = prefetch(
-            read_tiles(self.scene, self.layout, self.limit),
-            self.layout.panel_cols * _PANELS_AHEAD,
-            "buildext-read",
-        )
-        with contextlib.closing(tiles):
-            yield from blend(self.layout, channels, _infer(self.engine, tiles))
+        return predict(self.scene, self.layout, self.engine, channels, self.limit)
 
     def settings(self) -> dict[str, Any]:
         """Everything that the result depends on, as plain values."""
@@ -167,38 +149,15 @@ def open_job(
     """
     model = load_model(options.model)
     card = model.card
-    tile_px = options.tile_px or card.tile_px
-    overlap_px = card.overlap_px if options.overlap_px is None else options.overlap_px
-    if tile_px % card.stride_divisor or not 0 <= overlap_px <= tile_px // 2:
-        raise UsageError(
-            f"got tiles of {tile_px} px with an overlap of {overlap_px} px; expected a multiple of "
-            f"{card.stride_divisor} px and an overlap of at most half a tile"
-        )
-    wanted = SceneOptions(
-        gsd_range_m=(card.gsd.min_m, card.gsd.max_m),
-        gsd_m=options.gsd_m,
-        bands=options.bands,
-        n_bands=len(card.bands),
-        scale=options.scale,
-        percentiles=card.percentiles,
-        fill=card.fill,
-        nodata=options.nodata,
-        pixel_units=options.pixel_units,
-        allow_remote=options.allow_remote,
-    )
+    tile_px, overlap_px = tile_sizes(card, options)
     # Unbidden, GDAL keeps decoded blocks in a twentieth of the machine's memory.
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), open_scene(paths, wanted) as scene:
+    with (
+        rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
+        open_scene(paths, scene_options(card, options)) as scene,
+    ):
         grid = TileGrid(scene.height, scene.width, tile_px, overlap_px)
         cells, limit = _limits(scene, grid, area)
-        engine = make_engine(
-            model,
-            engine=options.engine,
-            device=options.device,
-            precision=options.precision,
-            tile_px=tile_px,
-            threads=options.threads,
-            batch=options.batch,
-        )
+        engine = engine_of(model, options)
         panel_cols = max(1, options.panel_px // grid.stride_px)
         layout = Layout(grid, cells, options.strip_rows, panel_cols)
         yield Job(options, model, scene, engine, layout, limit)
@@ -260,7 +219,7 @@ def run(job: Job, outputs: Outputs, progress: Progress | None = None) -> Extract
             )
         progress.start("extract", window.pixels / 1e6)
         blocks = stack.enter_context(
-            contextlib.closing(prefetch(job.blocks(), _PANELS_AHEAD, "buildext-network"))
+            contextlib.closing(prefetch(job.blocks(), PANELS_AHEAD, "buildext-network"))
         )
         groups = assemble(seen(blocks), (window.height, window.width), job.separation)
         for shaped in _batches(groups, job.options, gsd_m):
@@ -314,12 +273,6 @@ def _span(scene: Scene) -> str:
     corners = [scene.transform @ (x, y) for x in (0, scene.width) for y in (0, scene.height)]
     xs, ys = zip(*corners, strict=True)
     return f"x {min(xs):.6g} to {max(xs):.6g}, y {min(ys):.6g} to {max(ys):.6g}"
-
-
-def _infer(engine: Engine, tiles: Iterable[TileImage]) -> Iterator[TileResult]:
-    """Run the network over tiles; the valid masks travel along as keys."""
-    for valid, probability in engine.stream((tile.valid, tile.image) for tile in tiles):
-        yield TileResult(probability, valid)
 
 
 def _batches(

@@ -24,7 +24,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
-from buildext.errors import MissingInputError, SceneError
+from buildext.errors import DamagedSceneError, MissingInputError, SceneError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,26 @@ _REMOTE_TEXT = re.compile(r"/vsi[a-z0-9_]+[/?]|[a-z][a-z0-9+.-]+://|<GDAL_W", re
 _MAX_VRT_BYTES = 64 * 1024 * 1024
 _REMOTE_HINT = "pass --allow-remote if you trust this source"
 
+# For files behind a network: ask again rather than fail, give up on a line that is dead, and join
+# ranges that lie side by side.
+_NETWORK = {
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_LOW_SPEED_TIME": "60",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+}
+# On opening one of them: a header in one piece, what was fetched is kept, and no bucket is listed
+# in search of files beside it. (Beside a local file there may be a mask or a world file.)
+_OPENING = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+    "VSI_CACHE": "TRUE",
+    "VSI_CACHE_SIZE": "8388608",
+}
+_STORES = {"http": "vsicurl", "https": "vsicurl", "s3": "vsis3", "gs": "vsigs", "az": "vsiaz"}
+
 # What rasterio lets through when GDAL fails: not all of it has been given a root.
 GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 
@@ -59,6 +79,7 @@ def gdal(allow_remote: bool) -> Iterator[None]:
         # A damaged JPEG tile must be an error, not grey pixels.
         GDAL_ERROR_ON_LIBJPEG_WARNING="YES",
         GDAL_VRT_ENABLE_PYTHON="YES" if allow_remote else "NO",
+        **(_NETWORK if allow_remote else {}),
     ):
         yield
 
@@ -66,6 +87,15 @@ def gdal(allow_remote: bool) -> Iterator[None]:
 def is_remote(name: str) -> bool:
     """Whether GDAL would read `name` from elsewhere than a plain local file."""
     return _REMOTE_NAME.match(name) is not None
+
+
+def gdal_name(name: str) -> str:
+    """The name by which GDAL reads a remote raster in parts; other names as they are."""
+    scheme, separator, rest = name.partition("://")
+    store = _STORES.get(scheme.lower()) if separator else None
+    if store is None:
+        return name
+    return f"/{store}/{name}" if store == "vsicurl" else f"/{store}/{rest}"
 
 
 def list_rasters(paths: Sequence[Path | str], allow_remote: bool) -> list[str]:
@@ -91,7 +121,7 @@ def list_rasters(paths: Sequence[Path | str], allow_remote: bool) -> list[str]:
         elif is_remote(str(given)):
             if not allow_remote:
                 raise SceneError(f"{given}: a remote source; expected a file", hint=_REMOTE_HINT)
-            names[str(given)] = None
+            names[gdal_name(str(given))] = None
         else:
             raise MissingInputError(f"{path}: no such file", hint="check the path")
     if not names:
@@ -169,11 +199,12 @@ def open_raster(
     """
     drivers = None if allow_remote else list(_local_drivers())
     try:
-        if expect_georeference:
-            return rasterio.DatasetReader(name, driver=drivers)
-        with _quiet, warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.DatasetReader(name, driver=drivers)
+        with rasterio.Env(**(_OPENING if is_remote(name) else {})):
+            if expect_georeference:
+                return rasterio.DatasetReader(name, driver=drivers)
+            with _quiet, warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                return rasterio.DatasetReader(name, driver=drivers)
     except GDAL_ERRORS as error:
         raise SceneError(
             f"{name}: not a readable raster ({_one_line(error)})",
@@ -206,13 +237,15 @@ def check_complete(dataset: rasterio.DatasetReader) -> None:
         )
 
 
-def read_error(name: str, error: Exception) -> SceneError:
+def read_error(name: str, error: Exception) -> DamagedSceneError:
     """The error to raise when pixels of an opened file cannot be read."""
     reason = _one_line(error.__cause__ or error)
-    return SceneError(
+    damaged = DamagedSceneError(
         f"{name}: pixels cannot be read, the file is damaged or truncated ({reason})",
         hint="copy or download the file again",
     )
+    damaged.file = name
+    return damaged
 
 
 def _one_line(error: BaseException) -> str:

@@ -53,7 +53,7 @@ def place(sources: Sequence[Source], options: SceneOptions) -> Plane:
         base = first.transform
         if _is_sheared(base):
             base = _north_up(first, options)
-        placed = [_placed(source, base, first.crs) for source in sources]
+        placed = [place_one(source, base, first.crs) for source in sources]
     except GDAL_ERRORS as error:
         raise SceneError(
             f"{first.name}: the files cannot be placed on one grid ({error})",
@@ -93,7 +93,12 @@ def _is_sheared(transform: Affine) -> bool:
     return abs(a * b + d * e) > _SHEAR * math.hypot(a, d) * math.hypot(b, e)
 
 
-def _placed(source: Source, base: Affine, crs: CRS | None) -> Placed:
+def place_one(source: Source, base: Affine, crs: CRS | None) -> Placed:
+    """Put one file on a grid that is given: as it is where its pixels are the grid's, else warped.
+
+    Raises:
+        SceneError: the file lies where the CRS of the grid cannot say.
+    """
     if source.crs == crs:
         corners = [(0, 0), (source.width, 0), (0, source.height), (source.width, source.height)]
         there = np.array([~base @ (source.transform @ corner) for corner in corners])

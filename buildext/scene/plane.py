@@ -79,8 +79,15 @@ class Plane:
         meets &= (col < window.col_stop) & (col_stop > window.col)
         return [int(i) for i in np.flatnonzero(meets)]
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def read(
+        self, window: Window, origin: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Read any window.
+
+        Args:
+            window: on the plane.
+            origin: `(H, W)` integers to be told where each pixel comes from: the index in `placed`
+                plus 1, or 0 where no file is valid.
 
         Returns:
             Pixels `(C, H, W)` in the files' dtype (0 where no file is valid), and validity `(H, W)`
@@ -92,9 +99,14 @@ class Plane:
         indices = self.touching(window)
         with gdal(self._allow_remote):
             if len(indices) == 1 and window.intersection(self.placed[indices[0]].window) == window:
-                return self._read_one(indices[0], window)
+                pixels, whole = self._read_one(indices[0], window)
+                if origin is not None:
+                    origin[...] = indices[0] + 1 if whole is None else whole * (indices[0] + 1)
+                return pixels, whole
             pixels = np.zeros((self.channels, window.height, window.width), self.dtype)
             valid = np.zeros((window.height, window.width), np.bool_)
+            if origin is not None:
+                origin[...] = 0
             for index in indices:
                 part = window.intersection(self.placed[index].window)
                 assert part is not None  # it touches
@@ -110,6 +122,8 @@ class Plane:
                 else:
                     np.copyto(pixels[:, rows, cols], new, where=missing)
                 valid[rows, cols] |= missing
+                if origin is not None:
+                    origin[rows, cols][missing] = index + 1
         return pixels, valid
 
     def close(self) -> None:
@@ -155,9 +169,13 @@ class Plane:
         source = placed.source
         located = source.crs is not None
         with ExitStack() as stack:
-            dataset = stack.enter_context(
-                open_raster(source.name, self._allow_remote, expect_georeference=located)
-            )
+            try:
+                dataset = stack.enter_context(
+                    open_raster(source.name, self._allow_remote, expect_georeference=located)
+                )
+            except SceneError as error:
+                # It could be opened before.
+                raise read_error(source.name, error) from error
             if source.upright:
                 dataset = stack.enter_context(
                     upright_view(dataset, source.palette is not None, source.warp_nodata)

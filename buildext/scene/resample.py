@@ -85,6 +85,16 @@ class Resampler:
         )
         return Window(row, col, row_stop - row, col_stop - col)
 
+    def nearest(self, window: Window) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns in `base_window(window)` under the centres of the model pixels."""
+        base = self.base_window(window)
+        rows = (np.arange(window.row, window.row_stop) + 0.5) * self.scale_row
+        cols = (np.arange(window.col, window.col_stop) + 0.5) * self.scale_col
+        return (
+            np.clip(rows.astype(np.intp) - base.row, 0, base.height - 1),
+            np.clip(cols.astype(np.intp) - base.col, 0, base.width - 1),
+        )
+
     def apply(
         self, window: Window, pixels: NDArray[Any], valid: NDArray[np.bool_] | None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

@@ -120,8 +120,16 @@ class Scene:
             "resampled": self.resampled,
         }
 
-    def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def read(
+        self, window: Window, origin: NDArray[Any] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Read any window of the model grid, also partly or wholly outside.
+
+        Args:
+            window: on the model grid.
+            origin: `(H, W)` integers to be told which file each pixel comes from: its place in
+                `names` plus 1 (of the pixels that were averaged the one in the middle counts), or 0
+                where there is none.
 
         Returns:
             Pixels uint8 `(C, H, W)`, scaled, and validity `(H, W)`; the arrays are the caller's.
@@ -130,18 +138,20 @@ class Scene:
             SceneError: a file is damaged.
         """
         inside = window.intersection(Window(0, 0, self.height, self.width))
+        if origin is not None and inside != window:
+            origin[...] = 0
         if inside is None:
             return self._filled(window), np.zeros((window.height, window.width), np.bool_)
-        pixels, valid = self._read_inside(inside)
+        slices = inside.shifted(-window.row, -window.col).slices
+        pixels, valid = self._read_inside(inside, None if origin is None else origin[slices])
         if inside == window:
             if valid is None:
                 valid = np.ones((window.height, window.width), np.bool_)
             return pixels, valid
         canvas = self._filled(window)
         mask = np.zeros((window.height, window.width), np.bool_)
-        rows, cols = inside.shifted(-window.row, -window.col).slices
-        canvas[:, rows, cols] = pixels
-        mask[rows, cols] = True if valid is None else valid
+        canvas[(slice(None), *slices)] = pixels
+        mask[slices] = True if valid is None else valid
         return canvas, mask
 
     def empty(self, window: Window) -> bool:
@@ -183,12 +193,20 @@ class Scene:
         )
         return burnt.astype(np.bool_)
 
-    def _read_inside(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    def _read_inside(
+        self, window: Window, origin: NDArray[Any] | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
         if self._resampler is None:
-            raw, valid = self._plane.read(window)
+            raw, valid = self._plane.read(window, origin)
         else:
-            raw, valid = self._plane.read(self._resampler.base_window(window))
+            base = self._resampler.base_window(window)
+            native = None if origin is None else np.zeros((base.height, base.width), origin.dtype)
+            raw, valid = self._plane.read(base, native)
             raw, valid = self._resampler.apply(window, raw, valid)
+            if origin is not None and native is not None:
+                origin[...] = native[np.ix_(*self._resampler.nearest(window))]
+                if valid is not None:
+                    origin[~valid] = 0
         pixels = self._stretch.apply(raw)
         if len(pixels) < self._count:
             pixels = np.repeat(pixels, self._count, axis=0)
