@@ -7,6 +7,11 @@ every building comes out of the one block that owns it (see `ownership`) as it w
 pass over the whole mosaic. Its `id` is the place of its first pixel on the mosaic's lattice, and
 its features are sorted along a Hilbert curve, so that the file is the same, byte by byte, whoever
 writes it.
+
+A group is shaped as a whole, in memory that grows with the length of its outlines. Where a
+threshold is far too low, a city may melt into one group. Beyond `LARGEST_GROUP_PX` a group keeps
+the outlines of its pixels, and says so in `reg_status`; that depends on the group alone, so it is
+kept wherever and however it is met.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from numpy.typing import NDArray
 from buildext.footprints.features import FEATURE_SCHEMA, to_batch
 from buildext.footprints.frame import GridFrame
 from buildext.footprints.raw import RawGroup
-from buildext.footprints.shape import ShapedBuilding, shape_groups
+from buildext.footprints.shape import ShapedBuilding, ShapeOptions, shape_groups
 from buildext.footprints.write import open_writer
 from buildext.mosaic.grid import FIRST_BLOCK, FOOTPRINTS, LATTICE_PX, BlockId, MosaicGrid
 from buildext.mosaic.groups import owned_groups
@@ -46,6 +51,9 @@ BLOCK_SCHEMA = FEATURE_SCHEMA.insert(
 # An id is row · 2²⁸ + column: below 2⁵³, which JavaScript still counts, for 33 million rows.
 _COL_BITS = 28
 _LATTICE_LEVELS = LATTICE_PX.bit_length() - 1
+# Length of all outlines of a group, in pixels: 600 km where a pixel is 0.3 m. About 300 bytes a
+# pixel are needed to shape it.
+LARGEST_GROUP_PX = 2_000_000
 # Shaping many at once is faster; few enough to keep the batches small.
 _BATCH_BUILDINGS = 256
 
@@ -142,7 +150,7 @@ def _features(
     sources: SourcesOf,
 ) -> pa.RecordBatch:
     """Shape groups and measure them."""
-    shaped = [one for group in shape_groups(groups, options.shape, grid.gsd_m) for one in group]
+    shaped = _shaped(groups, options.shape, grid.gsd_m)
     ids = building_ids(shaped)
     numbers = majority_source([building.raw.polygon for building in shaped], sources)
     window = grid.window(BlockId(FIRST_BLOCK, FIRST_BLOCK))
@@ -162,6 +170,21 @@ def _features(
     return pa.RecordBatch.from_arrays(
         [columns[name] for name in BLOCK_SCHEMA.names], schema=BLOCK_SCHEMA
     )
+
+
+def _shaped(
+    groups: Sequence[RawGroup], options: ShapeOptions, gsd_m: float
+) -> list[ShapedBuilding]:
+    """Shape groups, but for those that are too large."""
+    fine: list[RawGroup] = []
+    shaped: list[ShapedBuilding] = []
+    for group in groups:
+        if sum(building.polygon.length for building in group) <= LARGEST_GROUP_PX:
+            fine.append(group)
+        else:
+            shaped += [ShapedBuilding(raw.polygon, raw, "kept") for raw in group]
+    shaped += [one for group in shape_groups(fine, options, gsd_m) for one in group]
+    return shaped
 
 
 def _sorted(table: pa.Table) -> pa.Table:

@@ -138,6 +138,25 @@ def test_a_snake_through_many_blocks_is_one_polygon(tmp_path: Path) -> None:
     assert same(found, in_one_pass(probability, valid, valid.astype(np.uint16), grid, options_of()))
 
 
+def test_a_group_too_large_to_shape_keeps_its_pixels_whoever_meets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probability = np.zeros((1, 60, 90), np.uint8)
+    y, x = np.mgrid[:60, :90]
+    for col in (20, 65):
+        probability[0][(abs(x - col) + abs(y - 30)) < (17 if col == 20 else 9)] = 255
+    found = {}
+    monkeypatch.setattr(outline, "LARGEST_GROUP_PX", 100)
+    for block_px in (25, 90):
+        (tmp_path / str(block_px)).mkdir()
+        grid, options = grid_of(block_px), options_of(mode="any-angle")
+        blocks = write_mosaic(tmp_path / str(block_px), grid, probability)
+        rows = outlined(tmp_path / str(block_px), grid, blocks, options).to_pylist()
+        found[block_px] = sorted((row["geometry"], row["reg_status"]) for row in rows)
+    assert found[25] == found[90]
+    assert sorted(status for _, status in found[25]) == ["kept", "regularised"]
+
+
 def test_a_raster_full_of_building_is_one_polygon_of_the_first_block(tmp_path: Path) -> None:
     probability = np.full((1, 100, 130), 255, np.uint8)
     grid = grid_of(32)
