@@ -106,6 +106,10 @@ class Card(_Part):
     overlap_px: int = Field(96, ge=0)
     stride_divisor: int = 32
     """Tile sizes must be a multiple of this."""
+    offset_range_m: float | None = Field(None, gt=0)
+    """Metres for which the channels `offset_x` and `offset_y` stand at 1, and minus as many at 0:
+    `metres = offset_range_m · (2 · value − 1)`, from roof to footprint along the image's columns
+    and down its rows. None: no such channels."""
     thresholds: Thresholds = Field(default_factory=lambda: Thresholds.model_validate({}))
     pretrained: str = ""
     """Origin and licence of the weights that training began with."""
@@ -122,6 +126,9 @@ class Card(_Part):
             raise ValueError(f"got channels {self.channels}; expected `building` first")
         if self.thresholds.contact is not None and "contact" not in self.channels:
             raise ValueError("got a contact threshold, but no channel `contact`")
+        offsets = {"offset_x", "offset_y"} & set(self.channels)
+        if len(offsets) != (0 if self.offset_range_m is None else 2):
+            raise ValueError("offset_x, offset_y and offset_range_m belong together")
         if not len(self.mean) == len(self.std) == len(self.bands):
             raise ValueError("mean, std and bands must have the same length")
         if not self.gsd.min_m <= self.gsd.preferred_m <= self.gsd.max_m:

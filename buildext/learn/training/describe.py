@@ -7,11 +7,14 @@ from typing import Any
 
 from buildext.learn.compress.export import ExportCheck
 from buildext.learn.training.config import TrainingConfig
+from buildext.learn.training.engine.monitor import is_error
+from buildext.learn.training.tiles.offsets import has_offset
 from buildext.models.card import Card, Gsd, Score, Thresholds, TrainingData
 
 PROTOCOL = (
     "pixel F1 at threshold 0.5 of the running mean on held-out blocks and scenes of the training "
-    "datasets, pooled over each dataset"
+    "datasets, pooled over each dataset; offset_m: mean error of the step from roof to footprint "
+    "in metres, over the pixels of roofs"
 )
 # The contact threshold before calibration: a missed seam merges two buildings, a false one is
 # grown over again.
@@ -46,7 +49,8 @@ def describe_run(
     for name, value in held_out_f1.items():
         dataset, channel = name.split("/")
         if dataset != "mean":
-            by_dataset.setdefault(dataset, {})[f"{channel}_f1"] = round(value, 4)
+            key = channel if is_error(name) else f"{channel}_f1"
+            by_dataset.setdefault(dataset, {})[key] = round(value, 4)
     return Card(
         name=config.name,
         description=f"{network.decoder} + {network.encoder} that predicts "
@@ -68,6 +72,7 @@ def describe_run(
             contact=CONTACT_THRESHOLD if "contact" in network.channels else None,
             grow_m=GROW_M,
         ),
+        offset_range_m=config.loss.offset_range_m if has_offset(network.channels) else None,
         pretrained=network.weights_origin,
         training_data=tuple(
             TrainingData(

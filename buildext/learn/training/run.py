@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from buildext.atomic import atomic_path
-from buildext.errors import MissingInputError, ModelError, OutputExistsError
+from buildext.errors import MissingInputError, ModelError, OutputExistsError, UsageError
 from buildext.learn.networks.build import build_network
 from buildext.learn.networks.loading import load_strictly
 from buildext.learn.networks.macs import count_macs
@@ -190,6 +190,13 @@ def resolved(config: TrainingConfig, base: Path) -> TrainingConfig:
     network = settle(config.network, base)
     if config.start:
         network = continue_model(network, config.start)
+        range_m = load_model(config.start).card.offset_range_m
+        if range_m not in (None, config.loss.offset_range_m):
+            raise UsageError(
+                f"got loss.offset_range_m = {config.loss.offset_range_m:g}; the channels of "
+                f"{config.start} have {range_m:g} m",
+                hint=f"set it to {range_m:g}",
+            )
     teacher = config.teacher and settle(config.teacher, base)
     return config.model_copy(update={"network": network, "teacher": teacher})
 

@@ -18,7 +18,9 @@ class LossSection(Section):
     """Kind and parameters of the loss, weights of its channels, softness of its targets.
 
     A parameter of a kind that is not chosen has no effect. `edge_smoothing_m` and `ignore_band_m`
-    are lengths on the ground; 0 leaves the labels as they are.
+    are lengths on the ground; 0 leaves the labels as they are. `offset` is the weight of a metre of
+    error in the step from roof to footprint, `offset_range_m` the longest step along an axis that
+    the channels can say.
     """
 
     kind: Kind = "bce+dice"
@@ -41,6 +43,9 @@ class LossSection(Section):
     contact_positive: float = Field(default=3.0, gt=0.0)
     contact_m: float = Field(default=0.5, gt=0.0)
     contact_px: float = Field(default=1.25, gt=0.0)
+
+    offset: float = Field(default=0.1, ge=0.0)
+    offset_range_m: float = Field(default=100.0, gt=0.0)
 
     @model_validator(mode="after")
     def _robust_replaces_cross_entropy(self) -> LossSection:

@@ -17,8 +17,9 @@ class MethodSection(Section):
     Attributes:
         kind: `supervised`, `sda` (noisy labels, then clean ones), `kd` (a teacher on noisy labels,
             a student on clean ones), `dml` (peers that learn together), `align` (noisy labels are
-            moved onto the roofs and learned again), `align+sda`, or `adapt` (a few labels, held by
-            what the network saw before).
+            moved onto the roofs and learned again), `align+sda`, `sda+align` (the adapted network
+            moves the noisy labels, and all are learned), or `adapt` (a few labels, held by what the
+            network saw before).
         labels: which labels `supervised` and `dml` learn from.
         noisy_share: of all steps, those on noisy labels, in the methods with two phases.
         clean_rate: learning rate of the clean phase as a share of the full one.
@@ -37,7 +38,9 @@ class MethodSection(Section):
         min_confidence: labels moved with less are ignored in the loss.
     """
 
-    kind: Literal["supervised", "sda", "kd", "dml", "align", "align+sda", "adapt"] = "supervised"
+    kind: Literal["supervised", "sda", "kd", "dml", "align", "align+sda", "sda+align", "adapt"] = (
+        "supervised"
+    )
     labels: Literal["all", "noisy", "clean"] = "all"
     noisy_share: float = Field(default=0.6, gt=0, lt=1)
     clean_rate: float = Field(default=0.3, gt=0, le=1)

@@ -13,6 +13,7 @@ from buildext.learn.networks.normalisation import Normalisation
 from buildext.models.card import NetworkSpec
 
 Rgb = tuple[float, float, float]
+Channel = Literal["building", "contact", "offset_x", "offset_y"]
 
 
 class NetworkSection(NetworkSpec):
@@ -25,7 +26,7 @@ class NetworkSection(NetworkSpec):
 
     encoder: str = "tu-tf_efficientnetv2_b0"
     head: Literal["conv", "subpixel"] = "subpixel"
-    channels: tuple[Literal["building", "contact"], ...] = ("building", "contact")
+    channels: tuple[Channel, ...] = ("building", "contact")
     weights: str = ""
     weights_origin: str = ""
     mean: Rgb | None = None
@@ -35,6 +36,8 @@ class NetworkSection(NetworkSpec):
     def _paired(self) -> NetworkSection:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std belong together: give both or neither")
+        if ("offset_x" in self.channels) != ("offset_y" in self.channels):
+            raise ValueError("offset_x and offset_y belong together: name both or neither")
         return self
 
     def spec(self) -> NetworkSpec:

@@ -31,6 +31,8 @@ class SceneEntry(BaseModel):
         labels: a vector file or a mask (any value above 0 is building).
         layer: the layer of the labels' file, where it holds several.
         height_field: the attribute of the labels that holds heights above the ground in metres.
+        offset_fields: the two attributes of the labels, east and north in metres, that hold the
+            step from each roof to its footprint.
         area: a vector file; labels are complete inside its polygons and unknown outside.
         area_layer: the layer of the area's file, where it holds several.
     """
@@ -41,6 +43,7 @@ class SceneEntry(BaseModel):
     labels: str
     layer: str | None = None
     height_field: str | None = None
+    offset_fields: tuple[str, str] | None = None
     area: str | None = None
     area_layer: str | None = None
 

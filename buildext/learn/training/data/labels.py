@@ -8,7 +8,9 @@ rings, odd mask values); what would silently teach nonsense is refused.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +44,14 @@ class Labels:
         labels: int32 `(H, W)`, 0 for the background.
         known: bool `(H, W)`, or None where all of it is known.
         heights_m: float32, by label, nan where unknown; None without a height field.
+        offsets_m: float32 `(labels, 2)`, steps from roof to footprint along the columns and down
+            the rows, nan where unknown; None without the fields.
     """
 
     labels: NDArray[np.int32]
     known: NDArray[np.bool_] | None
     heights_m: NDArray[np.float32] | None
+    offsets_m: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,12 @@ class Layer:
 
     Attributes:
         shapes: polygons; None or empty where a feature has none.
-        values: the asked-for attribute of each feature, or None.
+        values: the asked-for attributes of each feature, by name.
     """
 
     path: Path
     shapes: NDArray[Any]
-    values: NDArray[Any] | None
+    values: dict[str, NDArray[Any]]
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -78,32 +83,35 @@ def read_labels(paths: ScenePaths, source: rasterio.DatasetReader) -> Labels:
     entry = paths.entry
     known = None
     if paths.area is not None:
-        area = read_layer(paths.area, entry.area_layer, None, source.crs)
+        area = read_layer(paths.area, entry.area_layer, (), source.crs)
         _check_place(area, source)
         known = _burn(area, source) > 0
     if paths.labels.suffix.lower() in RASTER_SUFFIXES:
-        for key in ("layer", "height_field"):
+        for key in ("layer", "height_field", "offset_fields"):
             if getattr(entry, key) is not None:
                 raise LabelError(
                     f"got `{key}` for the mask {paths.labels}; expected it with polygons only",
                     hint=f"drop `{key}` from the card or name a vector file in `labels`",
                 )
         return Labels(_read_mask(paths.labels, source), known, None)
-    layer = read_layer(paths.labels, entry.layer, entry.height_field, source.crs)
+    heights = () if entry.height_field is None else (entry.height_field,)
+    steps = entry.offset_fields or ()
+    layer = read_layer(paths.labels, entry.layer, (*heights, *steps), source.crs)
     if known is None or layer.usable.any():
         # With an area an empty layer is a statement, without one it is a mistake.
         _check_place(layer, source)
-    heights_m = None if layer.values is None else _heights(layer)
-    return Labels(_burn(layer, source), known, heights_m)
+    heights_m = _heights(layer, heights[0]) if heights else None
+    offsets_m = _offsets(layer, steps, source) if steps else None
+    return Labels(_burn(layer, source), known, heights_m, offsets_m)
 
 
-def read_layer(path: Path, name: str | None, field: str | None, crs: Any) -> Layer:
+def read_layer(path: Path, name: str | None, fields: Sequence[str], crs: Any) -> Layer:
     """One layer of polygons, repaired, brought to `crs`.
 
     Args:
         path: of the vector file.
         name: of the layer; None where the file holds one only.
-        field: an attribute to read along.
+        fields: attributes to read along.
         crs: anything that pyproj takes for a CRS.
 
     Raises:
@@ -112,14 +120,16 @@ def read_layer(path: Path, name: str | None, field: str | None, crs: Any) -> Lay
     try:
         name = _layer_name(path, name)
         info = pyogrio.read_info(path, layer=name)
-        columns = [] if field is None else [field]
-        if field is not None and field not in info["fields"]:
-            raise LabelError(
-                f"got {path} without the field {field!r}; "
-                f"its fields are {', '.join(info['fields']) or 'none'}",
-                hint="correct `height_field` in the card",
-            )
-        _, _, wkb, values = pyogrio.raw.read(path, layer=name, columns=columns, force_2d=True)
+        for field in fields:
+            if field not in info["fields"]:
+                raise LabelError(
+                    f"got {path} without the field {field!r}; "
+                    f"its fields are {', '.join(info['fields']) or 'none'}",
+                    hint="correct `height_field` or `offset_fields` in the card",
+                )
+        meta, _, wkb, values = pyogrio.raw.read(
+            path, layer=name, columns=list(fields), force_2d=True
+        )
     except pyogrio.errors.DataSourceError as error:
         raise LabelError(f"cannot read {path}: {error}", hint="check the file") from error
     if info["crs"] is None:
@@ -127,7 +137,8 @@ def read_layer(path: Path, name: str | None, field: str | None, crs: Any) -> Lay
     shapes = _polygons(shapely.from_wkb(wkb), path)
     transformer = pyproj.Transformer.from_crs(info["crs"], crs, always_xy=True)
     shapes = shapely.transform(shapes, transformer.transform, interleaved=False)
-    return Layer(path, shapes, values[0] if columns else None)
+    # The columns come in the order of the file.
+    return Layer(path, shapes, dict(zip(meta["fields"].tolist(), values, strict=True)))
 
 
 def _layer_name(path: Path, name: str | None) -> str | None:
@@ -226,21 +237,46 @@ def _burn(layer: Layer, source: rasterio.DatasetReader) -> NDArray[np.int32]:
     return labels
 
 
-def _heights(layer: Layer) -> NDArray[np.float32]:
+def _heights(layer: Layer, field: str) -> NDArray[np.float32]:
     """Heights by label; what is no positive number is unknown, and counted in the log."""
-    assert layer.values is not None
-    heights_m = np.full(len(layer.values) + 1, np.nan, np.float32)
-    heights_m[0] = 0
-    for number, value in enumerate(layer.values, start=1):
-        try:
-            heights_m[number] = value
-        except (TypeError, ValueError):
-            continue
+    heights_m = np.insert(_numbers(layer.values[field]), 0, 0)
     heights_m[1:][~(np.isfinite(heights_m[1:]) & (heights_m[1:] > 0))] = np.nan
     missing = int(np.count_nonzero(np.isnan(heights_m)))
     if missing:
-        log.warning("%s: %d of %d heights are unknown", layer.path, missing, len(layer.values))
+        count = len(heights_m) - 1
+        log.warning("%s: %d of %d heights are unknown", layer.path, missing, count)
     return heights_m
+
+
+def _offsets(
+    layer: Layer, fields: Sequence[str], source: rasterio.DatasetReader
+) -> NDArray[np.float32]:
+    """Steps from roof to footprint by label, along the image's columns and down its rows.
+
+    The fields hold metres east and north in the image's CRS; where its rows do not run east, the
+    steps are turned with it.
+    """
+    east, north = (_numbers(layer.values[field]) for field in fields)
+    grid = source.transform
+    along = np.array([grid.a, grid.d]) / np.hypot(grid.a, grid.d)
+    down = np.array([grid.b, grid.e]) / np.hypot(grid.b, grid.e)
+    steps = np.column_stack([east, north]) @ np.column_stack([along, down])
+    # The background has none.
+    offsets_m = np.vstack([np.full((1, 2), np.nan), steps]).astype(np.float32)
+    offsets_m[~np.isfinite(offsets_m).all(axis=1)] = np.nan
+    missing = int(np.isnan(offsets_m[1:, 0]).sum())
+    if missing:
+        log.warning("%s: %d of %d offsets are unknown", layer.path, missing, len(steps))
+    return offsets_m
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Attributes as numbers; nan for what is none."""
+    numbers = np.full(len(values), np.nan, np.float32)
+    for row, value in enumerate(values):
+        with contextlib.suppress(TypeError, ValueError):
+            numbers[row] = value
+    return numbers
 
 
 def _read_mask(path: Path, source: rasterio.DatasetReader) -> NDArray[np.int32]:

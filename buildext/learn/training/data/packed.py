@@ -61,6 +61,7 @@ class PackedScene(_Entry):
     Attributes:
         name: `dataset/stem`; the files lie in the folder `stem`.
         heights_m: by label, null where unknown; null where there are none at all.
+        offsets_m: steps from roof to footprint by label, null where unknown; null without any.
         label_bits: 16, or 24 where there are more buildings.
         image_suffix: `.png`, or `.jpg` where the image was compressed with losses.
         sources: sha256 of the files that the scene was made from, by `name:part`.
@@ -72,6 +73,7 @@ class PackedScene(_Entry):
     gsd_m: float = Field(gt=0)
     instances: bool
     heights_m: tuple[float | None, ...] | None
+    offsets_m: tuple[tuple[float, float] | None, ...] | None = None
     label_bits: Literal[16, 24]
     image_suffix: Literal[".png", ".jpg"]
     sources: dict[str, str]
@@ -156,8 +158,12 @@ def read_packed(folder: Path, entry: PackedScene) -> LabelledScene:
     heights_m = None
     if entry.heights_m is not None:
         heights_m = np.array([np.nan if h is None else h for h in entry.heights_m], np.float32)
+    offsets_m = None
+    if entry.offsets_m is not None:
+        unknown = (np.nan, np.nan)
+        offsets_m = np.array([o or unknown for o in entry.offsets_m], np.float32)
     return LabelledScene(
-        entry.name, image, labels, valid, known, entry.instances, entry.gsd_m, heights_m
+        entry.name, image, labels, valid, known, entry.instances, entry.gsd_m, heights_m, offsets_m
     )
 
 

@@ -139,6 +139,11 @@ def _pack_scene(
     heights_m = None
     if scene.heights_m is not None:
         heights_m = tuple(None if np.isnan(h) else float(h) for h in scene.heights_m)
+    offsets_m = None
+    if scene.offsets_m is not None:
+        known = np.isfinite(scene.offsets_m).all(axis=1)
+        steps = scene.offsets_m.tolist()
+        offsets_m = tuple((x, y) if k else None for (x, y), k in zip(steps, known, strict=True))
     entry = PackedScene(
         name=scene.name,
         height=height,
@@ -146,6 +151,7 @@ def _pack_scene(
         gsd_m=scene.gsd_m,
         instances=scene.instances,
         heights_m=heights_m,
+        offsets_m=offsets_m,
         label_bits=16 if scene.labels.max() < 1 << 16 else 24,
         image_suffix=".png" if options.jpeg is None else ".jpg",
         sources=item.hashes,

@@ -57,7 +57,17 @@ def read_scene(paths: ScenePaths, instances: bool) -> LabelledScene:
         gsd_m = min(size_m_xy)
         image, nearest = _square(image, size_m_xy)
         labels, valid, known = labels[nearest], valid[nearest], known[nearest]
-    return LabelledScene(paths.name, image, labels, valid, known, instances, gsd_m, found.heights_m)
+    return LabelledScene(
+        paths.name,
+        image,
+        labels,
+        valid,
+        known,
+        instances,
+        gsd_m,
+        found.heights_m,
+        found.offsets_m,
+    )
 
 
 def _read_pixels(source: rasterio.DatasetReader) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -27,6 +27,9 @@ class LabelledScene:
         gsd_m: metres on the ground per pixel.
         heights_m: float32; the height of label `i` at index `i`, 0 for the background, nan where
             it is unknown. None where the labels have no heights at all.
+        offsets_m: float32 `(labels, 2)`; the step from the roof of label `i` to its footprint,
+            metres along the columns and down the rows, nan where it is unknown. None where the
+            labels have none at all.
     """
 
     name: str
@@ -37,6 +40,7 @@ class LabelledScene:
     instances: bool
     gsd_m: float
     heights_m: NDArray[np.float32] | None = None
+    offsets_m: NDArray[np.float32] | None = None
 
     @property
     def dataset(self) -> str:
@@ -68,6 +72,9 @@ class Tile:
         valid: bool `(N, N)`; true where there is an image.
         instances: whether touching buildings have different labels.
         gsd_m: metres on the ground per pixel.
+        offset_m: float32 `(2, N, N)`; the step from roof to footprint, metres along the tile's
+            columns and down its rows, nan where there is no roof or nothing known. None where the
+            scene has none.
     """
 
     image: NDArray[np.uint8]
@@ -76,3 +83,4 @@ class Tile:
     valid: NDArray[np.bool_]
     instances: bool
     gsd_m: float
+    offset_m: NDArray[np.float32] | None = None

@@ -148,8 +148,10 @@ def _train(
             scores = _score_mean(shop, task, mean)
             opened = -1
             record.add(offset + done, {f"{HELD_OUT}{k}": v for k, v in scores.items()})
-            told = ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if k.startswith("mean"))
-            shop.progress.note(f"{phase.name}, step {done}: held-out F1 {told}")
+            told = ", ".join(
+                f"{k.removeprefix('mean/')} {v:.3f}" for k, v in scores.items() if "mean/" in k
+            )
+            shop.progress.note(f"{phase.name}, step {done}: held-out {told}")
             _judge(state, scores, mean, schedule.patience)
             if schedule.patience and state.stale >= schedule.patience:
                 log.info("%s: no gain in %d validations, stopped", phase.name, state.stale)

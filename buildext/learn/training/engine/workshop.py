@@ -118,7 +118,8 @@ class Workshop:
 
     def score(self, sight: Sight, tiles: Mapping[str, Sequence[Batch]]) -> dict[str, float]:
         """Scores on some held-out tiles."""
-        return score_tiles(sight, tiles, self.config.sampling.height_limits_m)
+        limits_m, range_m = self.config.sampling.height_limits_m, self.config.loss.offset_range_m
+        return score_tiles(sight, tiles, limits_m, range_m)
 
     def validate(self, sight: Sight) -> dict[str, float]:
         """Scores on what is held out for monitoring."""

@@ -86,7 +86,7 @@ def read_drawing(labels: Path, area: Path | None, scene: Scene) -> Drawing:
         LabelError: a file cannot be used, or nothing of it lies on the scene.
     """
     extent = outline_of(scene)
-    found = read_layer(labels, None, None, scene.crs)
+    found = read_layer(labels, None, (), scene.crs)
     shapes = found.shapes[found.usable]
     if not shapes.size:
         raise LabelError(
@@ -103,7 +103,7 @@ def read_drawing(labels: Path, area: Path | None, scene: Scene) -> Drawing:
         log.warning("%s: %d of %d polygons lie off the scene", labels, off, len(shapes))
     areas = None
     if area is not None:
-        layer = read_layer(area, None, None, scene.crs)
+        layer = read_layer(area, None, (), scene.crs)
         areas = shapely.intersection(layer.shapes[layer.usable], extent)
         areas = areas[shapely.area(areas) > 0]
         if not areas.size:

@@ -11,6 +11,7 @@ import torch
 from buildext.learn.training.config import LossSection
 from buildext.learn.training.losses.correlation import mcc_loss
 from buildext.learn.training.losses.lovasz import lovasz_loss
+from buildext.learn.training.losses.offset import offset_loss
 from buildext.learn.training.losses.overlap import (
     dice_loss,
     focal_tversky_loss,
@@ -19,6 +20,7 @@ from buildext.learn.training.losses.overlap import (
 )
 from buildext.learn.training.losses.pixelwise import bce_loss, focal_loss
 from buildext.learn.training.losses.robust import bootstrap_loss, gce_loss
+from buildext.learn.training.tiles.offsets import CHANNELS as OFFSET_CHANNELS
 
 
 def segmentation_loss(
@@ -34,12 +36,18 @@ def segmentation_loss(
         logits: float32 `(N, K, H, W)`.
         target: float32 `(N, K, H, W)`, 0 to 1.
         weight: float32 `(N, K, H, W)`, 0 to 1.
-        channels: K names; `building` counts 1, `contact` counts `options.contact`.
+        channels: K names; `building` counts 1, `contact` counts `options.contact`, and each metre
+            of error in `offset_x` and `offset_y` counts `options.offset`.
         options: which loss, and its factors.
     """
     losses: dict[str, torch.Tensor] = {}
     total = logits.new_zeros(())
     for k, channel in enumerate(channels):
+        if channel in OFFSET_CHANNELS:
+            error_m = offset_loss(logits[:, k], target[:, k], weight[:, k], options.offset_range_m)
+            losses[channel] = error_m
+            total = total + options.offset * error_m
+            continue
         positive = options.contact_positive if channel == "contact" else 1.0
         losses[channel] = channel_loss(logits[:, k], target[:, k], weight[:, k], options, positive)
         total = total + (options.contact if channel == "contact" else 1.0) * losses[channel]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from buildext.errors import MissingInputError
 from buildext.learn.training.engine.log import HELD_OUT, LOG_FILE
+from buildext.learn.training.engine.monitor import is_error
 from buildext.page.figure import as_svg, new_figure
 
 Curve = list[tuple[int, float]]
@@ -37,12 +38,11 @@ def read_curves(folder: Path) -> dict[str, Curve]:
 
 def draw_curves(curves: Mapping[str, Curve], name: str) -> str:
     """Losses, held-out scores and the rate as SVG."""
+    held_out = {k.removeprefix(HELD_OUT): c for k, c in curves.items() if k.startswith(HELD_OUT)}
     groups = [
         ("loss", {k.removeprefix(LOSS): c for k, c in curves.items() if k.startswith(LOSS)}),
-        (
-            "held-out F1",
-            {k.removeprefix(HELD_OUT): c for k, c in curves.items() if k.startswith(HELD_OUT)},
-        ),
+        ("held-out F1", {k: c for k, c in held_out.items() if not is_error(k)}),
+        ("held-out error, m", {k: c for k, c in held_out.items() if is_error(k)}),
         ("learning rate", {k: c for k, c in curves.items() if k == "rate"}),
     ]
     shown = [(title, own) for title, own in groups if own]

@@ -16,9 +16,11 @@ from torch import nn
 from buildext.atomic import atomic_path
 from buildext.errors import MissingInputError
 from buildext.learn.training.engine.log import HELD_OUT
+from buildext.learn.training.engine.monitor import is_error
 from buildext.learn.training.report.calibration import Reliability, draw_reliability
 from buildext.learn.training.report.curves import Curve, draw_curves, read_curves
 from buildext.learn.training.report.worst import JudgedTile, show_tile
+from buildext.learn.training.tiles.offsets import CHANNELS as OFFSET_CHANNELS
 from buildext.learn.training.tiles.tensors import Batch
 from buildext.page.document import (
     Row,
@@ -112,7 +114,8 @@ def judge_tiles(
     Only the worst tiles found so far are kept in memory.
     """
     predict.eval()
-    counts = {channel: Reliability() for channel in channels}
+    # A step is no probability.
+    counts = {c: Reliability() for c in channels if c not in OFFSET_CHANNELS}
     worst: list[tuple[float, int, JudgedTile]] = []
     order = 0
     for dataset, batches in monitor.items():
@@ -122,6 +125,8 @@ def judge_tiles(
             known = batch["weight"].numpy() > 0
             truth = batch["target"].numpy() > 0
             for k, channel in enumerate(channels):
+                if channel not in counts:
+                    continue
                 counts[channel].add(probability[k][known[k]], truth[k][known[k]])
             image = np.ascontiguousarray(np.moveaxis(batch["image"].numpy(), 0, -1))
             tile = JudgedTile(dataset, number, image, truth[0], known[0], probability[0])
@@ -146,7 +151,8 @@ def _facts(config: Mapping[str, Any], curves: Mapping[str, Curve]) -> str:
     ]
     for name, curve in curves.items():
         if name.startswith(f"{HELD_OUT}mean/"):
-            rows.append((f"held-out F1, {name.rpartition('/')[2]}", f"{curve[-1][1]:.3f}"))
+            what = "error" if is_error(name) else "F1"
+            rows.append((f"held-out {what}, {name.rpartition('/')[2]}", f"{curve[-1][1]:.3f}"))
     if "tiles_s" in curves:
         rows.append(("speed", f"{curves['tiles_s'][-1][1]:.1f} tiles/s"))
     return facts(rows)
@@ -156,7 +162,8 @@ def _scores(curves: Mapping[str, Curve]) -> str:
     rows = []
     for name, curve in curves.items():
         if name.startswith(HELD_OUT):
-            step, best = max(curve, key=lambda point: point[1])
+            choose = min if is_error(name) else max
+            step, best = choose(curve, key=lambda point: point[1])
             dataset, _, channel = name.removeprefix(HELD_OUT).rpartition("/")
             last = curve[-1][1]
             cells = [text_cell(dataset), text_cell(channel), number_cell(last, f"{last:.4f}")]
@@ -164,7 +171,7 @@ def _scores(curves: Mapping[str, Curve]) -> str:
             rows.append(Row(cells))
     if not rows:
         return "<p>The log holds no held-out score.</p>"
-    heads = ["dataset", "channel", "last F1", "best F1", "at step"]
+    heads = ["dataset", "channel", "last F1 or error", "best", "at step"]
     return table(heads, rows, sortable=True)
 
 

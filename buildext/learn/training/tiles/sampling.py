@@ -101,7 +101,12 @@ class Pyramid:
         labels = np.where(valid, scene.labels[rows, cols], 0).astype(np.int32)
         pixels = np.asarray(image, np.uint8)
         pixels[~valid] = FILL_RGB
-        return Tile(pixels, labels, weight, valid, scene.instances, placement.gsd_m)
+        offset_m = None
+        if scene.offsets_m is not None:
+            # A step is a vector: it turns with the tile, and keeps its length in metres.
+            along_tile = scene.offsets_m @ (turn / scale).astype(np.float32)
+            offset_m = np.ascontiguousarray(np.moveaxis(along_tile[labels], -1, 0))
+        return Tile(pixels, labels, weight, valid, scene.instances, placement.gsd_m, offset_m)
 
 
 class TileSampler:

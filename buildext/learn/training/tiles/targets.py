@@ -10,6 +10,8 @@ Labels that lie some metres beside their buildings are wrong along the edges and
 Two lengths on the ground say so: within `edge_smoothing_m` of an edge the `building` target slides
 from 1 inside over 1/2 at the edge to 0 outside, and within `ignore_band_m` it has no weight. The
 `contact` channel is left alone: a seam is nothing but edge, and would vanish.
+
+`offset_x` and `offset_y` are the step from roof to footprint on pixels of roofs (see `offsets`).
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from numpy.typing import NDArray
 
 from buildext.learn.training.config import LossSection
 from buildext.learn.training.data.scenes import Tile
+from buildext.learn.training.tiles import offsets
 
-CHANNELS = ("building", "contact")
 # float32 holds every integer below this exactly.
 _NO_BUILDING = np.float32(2**24)
 
@@ -86,18 +88,35 @@ def building_target(
     return target, weight
 
 
+def offset_target(
+    tile: Tile, channel: str, options: LossSection
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Target and weight of one axis of the step from roof to footprint, both `(H, W)`."""
+    if tile.offset_m is None:
+        nothing = np.zeros(tile.labels.shape, np.float32)
+        return nothing, nothing
+    share = offsets.to_share(tile.offset_m, options.offset_range_m)
+    # One axis out of range says that the other one is half of a step.
+    there = tile.weight & ((share >= 0) & (share <= 1)).all(axis=0)
+    own = share[offsets.CHANNELS.index(channel)]
+    return np.where(there, own, np.float32(0)), there.astype(np.float32)
+
+
 def make_targets(
     tile: Tile, channels: tuple[str, ...], options: LossSection
 ) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
     """Targets and their weights, both float16 `(K, H, W)` from 0 to 1.
 
-    A tile without instances has weight 0 in the contact channel: its seams are unknown.
+    A tile without instances has weight 0 in the contact channel: its seams are unknown. So have the
+    offset channels where there is no roof, or one whose step is unknown or beyond their range.
     """
     target = np.zeros((len(channels), *tile.labels.shape), np.float16)
     weight = np.zeros_like(target)
     for k, channel in enumerate(channels):
         if channel == "building":
             target[k], weight[k] = building_target(tile, options)
+        elif channel in offsets.CHANNELS:
+            target[k], weight[k] = offset_target(tile, channel, options)
         elif tile.instances:
             radius_px = contact_radius_px(tile.gsd_m, options)
             target[k], weight[k] = contact_mask(tile.labels, radius_px), tile.weight

@@ -166,6 +166,43 @@ def test_heights_stand_by_label(
         read(image, layer, height_field="storeys")
 
 
+@pytest.mark.parametrize("quarter_turn", [False, True])
+def test_offsets_stand_by_label_along_the_axes_of_the_image(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, quarter_turn: bool
+) -> None:
+    image = write_raster(tmp_path / "image.tif", np.full((3, 40, 60), 90, np.uint8))
+    if quarter_turn:
+        # Columns run north, rows run east.
+        with rasterio.open(image, "r+") as file:
+            file.transform = Affine(0, PITCH, WEST, PITCH, 0, NORTH)
+    layer = tmp_path / "leaning.gpkg"
+    pyogrio.raw.write(
+        layer,
+        geometry=shapely.to_wkb(
+            np.array([shapely.box(WEST, NORTH - 9, WEST + 9, NORTH + 9)] * 2, object)
+        ),
+        field_data=[np.array([3.0, np.nan]), np.array([4.0, 1.0])],
+        fields=["east_m", "north_m"],
+        geometry_type="Polygon",
+        crs=CRS,
+    )
+    # The order is the card's, not the file's.
+    scene = read(image, layer, offset_fields=("east_m", "north_m"))
+    assert scene.offsets_m is not None
+    expected = (4.0, 3.0) if quarter_turn else (3.0, -4.0)
+    np.testing.assert_array_equal(scene.offsets_m[1], np.array(expected, np.float32))
+    assert np.isnan(scene.offsets_m[[0, 2]]).all()
+    assert "1 of 2 offsets are unknown" in caplog.text
+    swapped = read(image, layer, offset_fields=("north_m", "east_m")).offsets_m
+    assert swapped is not None
+    np.testing.assert_array_equal(
+        swapped[1], np.array((3.0, 4.0) if quarter_turn else (4.0, -3.0), np.float32)
+    )
+    assert read(image, layer).offsets_m is None
+    with pytest.raises(LabelError, match="without the field 'up_m'"):
+        read(image, layer, offset_fields=("east_m", "up_m"))
+
+
 def test_heights_written_as_text_are_read(image: Path, tmp_path: Path) -> None:
     texts = np.array(["12.5", "about 3"], object)
     layer = write_layer(tmp_path / "text.gpkg", HOUSES, heights=texts)

@@ -57,8 +57,15 @@ def rich(dataset_folder: Path, scene: LabelledScene) -> InMemory:
     image[~valid] = FILL_RGB
     heights = np.linspace(0, 130, scene.labels.max() + 1).astype(np.float32)
     heights[5] = np.nan
+    offsets = np.stack([heights / 3, -heights], axis=1)
     changed = dataclasses.replace(
-        scene, image=image, valid=valid, known=known, heights_m=heights, gsd_m=0.2512345678901234
+        scene,
+        image=image,
+        valid=valid,
+        known=known,
+        heights_m=heights,
+        offsets_m=offsets,
+        gsd_m=0.2512345678901234,
     )
     return InMemory(dataset_folder, changed)
 

@@ -42,7 +42,7 @@ def test_scores_by_height_add_up(config: TrainingConfig) -> None:
     classes = torch.ones(64, 64, dtype=torch.uint8)
     classes[:, 32:] = 4
     tile = {"image": image, "target": target, "weight": weight, "height_class": classes}
-    scores = score_tiles(sight, {"town": [tile]}, LIMITS_M)
+    scores = score_tiles(sight, {"town": [tile]}, LIMITS_M, 100.0)
     with torch.no_grad():
         found = sight(image[None])[0, 0] > 0
     for name, part in (("< 12 m", np.s_[:, :32]), (">= 100 m", np.s_[:, 32:])):
