@@ -84,7 +84,8 @@ def watch_parent() -> None:
     """
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not `sys.stdin`: its lock, held by this thread, would abort the interpreter's shutdown.
+        while os.read(0, 4096):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(10)

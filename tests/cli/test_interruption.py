@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import real
-from tests.cli.process import finish, start, wait_until_in_mid_run
+from tests.cli.process import PATIENCE_S, finish, start, wait_until_in_mid_run
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 
@@ -64,6 +64,15 @@ def test_it_ends_with_its_parent(large_scene: Path, out: Path) -> None:
     # `finish` closes standard input, as the death of a parent does.
     assert finish(process)[0] == 143
     assert list(out.iterdir()) == []
+
+
+def test_it_comes_to_its_own_end_while_its_parent_lives(out: Path) -> None:
+    process = start("extract", "no.tif", "-o", out / "a.gpkg", "--exit-with-parent")
+    try:
+        # Standard input stays open: a thread is waiting on it when the interpreter shuts down.
+        assert process.wait(PATIENCE_S) == 3
+    finally:
+        finish(process)
 
 
 def test_killed_it_leaves_no_more_than_temporaries(large_scene: Path, out: Path) -> None:
