@@ -21,7 +21,7 @@ from buildext.learn.training.engine.predict import predict_scene
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods.relabel import relabel_scene
-from buildext.learn.training.methods.sda import adapt
+from buildext.learn.training.methods import sda
 from buildext.learn.training.methods.supervised import Supervised
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,27 @@ def train_then_adapt(shop: Workshop) -> Sight:
     steps = shop.config.schedule.steps
     noisy_steps = round(shop.config.method.noisy_share * steps)
     _learn_and_move(shop, noisy_steps)
-    adapt(shop, steps - noisy_steps)
+    sda.adapt(shop, steps - noisy_steps)
+    return shop.sight
+
+
+def adapt_then_align(shop: Workshop) -> Sight:
+    """Noisy labels, clean ones, and then all together, the noisy ones moved.
+
+    A lean moves all labels of a scene the same way, and a network that has learned from them alone
+    sees the roofs where they are not. One that was adapted to a few clean labels sees them where
+    they are, and brings the many to their places. The steps are shared out equally between the
+    adaptation and `method.rounds` times of moving and learning again.
+    """
+    config = shop.config
+    parts = config.method.rounds + 1
+    ends = [config.schedule.steps * k // parts for k in range(parts + 1)]
+    sda.train(shop, ends[1])
+    clean, noisy = shop.pool.scenes("clean"), shop.pool.scenes("noisy")
+    task = Supervised(shop.sight, config.loss)
+    for part in range(1, parts):
+        scenes = [_move(shop, scene) for scene in noisy] + clean
+        fit(shop, Phase(f"aligned-{part}", ends[part + 1] - ends[part], scenes), task)
     return shop.sight
 
 

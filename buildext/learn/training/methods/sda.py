@@ -16,13 +16,19 @@ from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods.supervised import Supervised
 
 
-def train(shop: Workshop) -> Sight:
-    """`method.noisy_share` of the steps on noisy labels, the rest on clean ones."""
+def train(shop: Workshop, steps: int | None = None) -> Sight:
+    """`method.noisy_share` of the steps on noisy labels, the rest on clean ones.
+
+    Args:
+        shop: where to work.
+        steps: of both phases; all of the config's by default.
+    """
     config = shop.config
-    noisy_steps = round(config.method.noisy_share * config.schedule.steps)
+    steps = config.schedule.steps if steps is None else steps
+    noisy_steps = round(config.method.noisy_share * steps)
     noisy = Phase("noisy", noisy_steps, shop.pool.scenes("noisy"), common=True)
     fit(shop, noisy, Supervised(shop.sight, config.loss))
-    adapt(shop, config.schedule.steps - noisy_steps)
+    adapt(shop, steps - noisy_steps)
     return shop.sight
 
 

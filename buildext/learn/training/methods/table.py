@@ -24,6 +24,12 @@ def _align_then_adapt(shop: Workshop) -> Sight:
     return align.train_then_adapt(shop)
 
 
+def _adapt_then_align(shop: Workshop) -> Sight:
+    from buildext.learn.training.methods import align
+
+    return align.adapt_then_align(shop)
+
+
 METHODS: dict[str, Method] = {
     "supervised": supervised.train,
     "sda": sda.train,
@@ -31,5 +37,6 @@ METHODS: dict[str, Method] = {
     "dml": dml.train,
     "align": _align,
     "align+sda": _align_then_adapt,
+    "sda+align": _adapt_then_align,
     "adapt": adapt.train,
 }

@@ -97,7 +97,7 @@ def test_a_run_that_learns_the_lean_resumes_bit_for_bit(
     leaning = replace(scene, offsets_m=steps)
     config = make_config(checkpoint_every=1, steps=12)
     network = config.network.model_copy(update={"channels": LEANING})
-    loss = config.loss.model_copy(update={"offset": 0.5, "offset_range_m": 20.0})
+    loss = config.loss.model_copy(update={"offset": 4.0, "offset_range_m": 20.0})
     config = config.model_copy(update={"network": network, "loss": loss})
     straight = run(leaning, config, tmp_path / "straight")
     with pytest.raises(InterruptedRunError):
