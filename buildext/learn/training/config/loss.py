@@ -18,9 +18,9 @@ class LossSection(Section):
     """Kind and parameters of the loss, weights of its channels, softness of its targets.
 
     A parameter of a kind that is not chosen has no effect. `edge_smoothing_m` and `ignore_band_m`
-    are lengths on the ground; 0 leaves the labels as they are. `offset` is the weight of a metre of
-    error in the step from roof to footprint, `offset_range_m` the longest step along an axis that
-    the channels can say.
+    are lengths on the ground; 0 leaves the labels as they are. `offset_range_m` is the longest step
+    from roof to footprint that the offset channels can say along an axis, `offset` the weight of an
+    error as long as that.
     """
 
     kind: Kind = "bce+dice"
@@ -44,7 +44,7 @@ class LossSection(Section):
     contact_m: float = Field(default=0.5, gt=0.0)
     contact_px: float = Field(default=1.25, gt=0.0)
 
-    offset: float = Field(default=0.1, ge=0.0)
+    offset: float = Field(default=1.0, ge=0.0)
     offset_range_m: float = Field(default=100.0, gt=0.0)
 
     @model_validator(mode="after")

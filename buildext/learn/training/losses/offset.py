@@ -2,8 +2,7 @@
 
 Huber (1964): half the square of an error below `KNEE_M`, and its length less half of that above.
 The mean is taken over the pixels of roofs, so that the loss of a batch does not depend on how much
-of it is built on, and it is in metres: `loss.offset` weighs a metre of error against the losses of
-the other channels.
+of it is built on.
 """
 
 from __future__ import annotations

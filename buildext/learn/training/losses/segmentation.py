@@ -36,8 +36,8 @@ def segmentation_loss(
         logits: float32 `(N, K, H, W)`.
         target: float32 `(N, K, H, W)`, 0 to 1.
         weight: float32 `(N, K, H, W)`, 0 to 1.
-        channels: K names; `building` counts 1, `contact` counts `options.contact`, and each metre
-            of error in `offset_x` and `offset_y` counts `options.offset`.
+        channels: K names; `building` counts 1, `contact` counts `options.contact`, and an error of
+            `options.offset_range_m` in `offset_x` or `offset_y` counts `options.offset`.
         options: which loss, and its factors.
     """
     losses: dict[str, torch.Tensor] = {}
@@ -46,7 +46,8 @@ def segmentation_loss(
         if channel in OFFSET_CHANNELS:
             error_m = offset_loss(logits[:, k], target[:, k], weight[:, k], options.offset_range_m)
             losses[channel] = error_m
-            total = total + options.offset * error_m
+            # As a share of the range: the pull on a logit is then that of a probability.
+            total = total + options.offset * error_m / options.offset_range_m
             continue
         positive = options.contact_positive if channel == "contact" else 1.0
         losses[channel] = channel_loss(logits[:, k], target[:, k], weight[:, k], options, positive)

@@ -32,7 +32,7 @@ def test_the_gradient_leads_to_the_target_and_stays_on_roofs() -> None:
     assert logits.grad[2] == 0
 
 
-def test_each_metre_counts_in_the_total() -> None:
+def test_in_the_total_it_counts_as_a_share_of_the_range() -> None:
     options = LossSection(offset=0.25, offset_range_m=20.0)
     torch.manual_seed(0)
     logits, weight = torch.randn(2, 3, 8, 8), torch.ones(2, 3, 8, 8)
@@ -41,4 +41,4 @@ def test_each_metre_counts_in_the_total() -> None:
         logits, target, weight, ("building", "offset_x", "offset_y"), options
     )
     steps = losses["offset_x"] + losses["offset_y"]
-    assert float(losses["total"]) == pytest.approx(float(losses["building"] + 0.25 * steps))
+    assert float(losses["total"]) == pytest.approx(float(losses["building"] + 0.25 * steps / 20))
