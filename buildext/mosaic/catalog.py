@@ -177,6 +177,7 @@ def _collection(
         for item in items
     ]
     times = items[0]["properties"]
+    used = sum(row.state == "used" for row in content.sources)
     start = times.get("start_datetime", times["datetime"])
     end = times.get("end_datetime", times["datetime"])
     return {
@@ -186,7 +187,7 @@ def _collection(
         "title": f"Buildings of {content.name}",
         "description": (
             f"{content.buildings} building {content.label_kind}s, extracted from "
-            f"{len(content.sources)} files at {grid.gsd_m:.3g} m per pixel by buildext."
+            f"{used} files at {grid.gsd_m:.3g} m per pixel by buildext."
         ),
         "license": "other",
         "extent": {
@@ -200,7 +201,8 @@ def _collection(
 
 def _times(sources: Sequence[SourceRow]) -> dict[str, Any]:
     """When the images were taken; where no file tells, when the catalogue was made."""
-    taken = sorted(_utc(row.acquired) for row in sources if row.acquired)
+    used = [row.acquired for row in sources if row.state == "used"]
+    taken = sorted(_utc(acquired) for acquired in used if acquired)
     if not taken:
         return {"datetime": _text(datetime.now(UTC))}
     first, last = _text(taken[0]), _text(taken[-1])

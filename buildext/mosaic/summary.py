@@ -28,7 +28,7 @@ class Account:
         name: of the mosaic.
         grid: its lattice.
         blocks: all blocks that are done.
-        sources: all files.
+        sources: all files, those too that are damaged or no longer part of the mosaic.
         failed: blocks that were given up, and why.
         totals: counts of the layer.
         settings: of the run.
@@ -57,6 +57,7 @@ def write_summary(
     totals, grid = account.totals, account.grid
     valid_px = sum(row.valid_px for row in account.blocks)
     damaged = [row for row in account.sources if row.state == "damaged"]
+    used = [row for row in account.sources if row.state == "used"]
     done = [row for row in account.blocks if row.valid_px]
     mean = totals.confidence_sum / max(totals.all.buildings, 1)
     body = [
@@ -69,7 +70,7 @@ def write_summary(
                 ("pixels with data", f"{valid_px / 1e9:.3f} GP"),
                 ("ground with data", f"{valid_px * grid.gsd_m**2 / 1e6:,.2f} km²"),
                 ("metres per pixel", f"{grid.gsd_m:.3g}"),
-                ("files used", str(len(account.sources) - len(damaged))),
+                ("files used", str(len(used))),
                 ("files left out", str(len(damaged))),
                 ("blocks with data", str(len(done))),
                 ("blocks failed", str(len(account.failed))),
@@ -157,7 +158,8 @@ def _counts(head: str, names: Sequence[str], counts: Sequence[Count], whole: Cou
 def _by_source(account: Account) -> str:
     by_number = account.totals.by_source
     listed = sorted(
-        account.sources, key=lambda row: (-by_number.get(row.number, Count()).buildings, row.number)
+        (row for row in account.sources if row.state != "gone" or row.number in by_number),
+        key=lambda row: (-by_number.get(row.number, Count()).buildings, row.number),
     )
     rows = []
     for source in listed[:_MOST_ROWS]:

@@ -32,6 +32,7 @@ SOURCES = [
     SourceRow(1, "west <1>.tif", "used", "", "2024-05-01T08:00:00", "a"),
     SourceRow(2, "east.tif", "used", "", "2024-06-01T10:00:00+02:00", "a"),
     SourceRow(3, "broken.tif", "damaged", "the file is truncated", "", "b"),
+    SourceRow(4, "withdrawn.tif", "gone", "", "2020-01-01T00:00:00Z", "b"),
 ]
 SETTINGS = {"label_kind": "roof", "model": {"name": "test"}}
 
@@ -270,6 +271,7 @@ def test_the_page_names_totals_and_what_went_wrong(city: City) -> None:
         "probability.vrt",
     ):
         assert expected in re.sub(r"\s+", " ", words), expected
+    assert "withdrawn.tif" not in words
     assert text.count("<rect") == len(rows) + 1
     assert "http" not in text.replace("http-equiv", "")
 
@@ -345,7 +347,7 @@ def test_no_building_gives_valid_outputs_and_no_data_an_error(tmp_path: Path) ->
         outline_block(tmp_path, grid, block, options_of(SeparationOptions(1, None)))
     rows = [BlockRow(block, 1024, 0, 1, 1, {}) for block in blocks]
     formats = ("parquet", "gpkg", "pmtiles")
-    result = finish(tmp_path, grid, rows, SOURCES[2:], {}, formats)
+    result = finish(tmp_path, grid, rows, SOURCES[2:3], {}, formats)
     assert result.totals.all.buildings == 0
     assert ds.dataset(tmp_path / "buildings").to_table().num_rows == 0
     assert pyogrio.read_info(tmp_path / "buildings.gpkg", layer="footprints")["features"] == 0
