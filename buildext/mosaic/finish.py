@@ -34,7 +34,7 @@ from buildext.errors import NoValidPixelError, UsageError
 from buildext.footprints.destination import FeatureWriter
 from buildext.footprints.write import open_writer
 from buildext.mosaic.catalog import Content, write_catalog
-from buildext.mosaic.grid import FOOTPRINTS, BlockId, MosaicGrid
+from buildext.mosaic.grid import BlockId, MosaicGrid
 from buildext.mosaic.layer import LAYER_SCHEMA, along_curve, block_features, named, source_names
 from buildext.mosaic.partitions import Partition, open_partitions
 from buildext.mosaic.rows import BlockRow, SourceRow
@@ -108,7 +108,6 @@ def finish(
             "got no valid pixel in any file of the mosaic",
             hint="look at the files that the ledger calls damaged, and at --nodata",
         )
-    _sweep(out)
     kind = str(settings.get("label_kind", "footprint"))
     totals, partitions = _write_layer(
         out, grid, with_data, sources, {**settings}, kind, formats, progress
@@ -191,9 +190,3 @@ def _write_layer(
                 parts.end_block()
         progress.finish()
     return totals, [] if parts is None else parts.done
-
-
-def _sweep(out: Path) -> None:
-    """Remove what killed workers left half-written; nobody writes when a mosaic is finished."""
-    for leftover in (out / FOOTPRINTS).glob(".*.parquet"):
-        leftover.unlink(missing_ok=True)
