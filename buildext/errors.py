@@ -96,3 +96,7 @@ class ResourceError(BuildextError, MemoryError):
     """Raised when memory runs out even with the smallest batch."""
 
     exit_code = 5
+
+
+class WorkerLostError(ResourceError):
+    """Raised when a worker process died over its work."""

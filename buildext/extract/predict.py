@@ -6,7 +6,7 @@ Tiles are read in a thread of their own, a few panels ahead of the network.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from buildext.engines.base import Engine
 from buildext.extract.blend import Layout, TileResult, blend
@@ -19,7 +19,7 @@ PANELS_AHEAD = 2
 
 def predict(
     scene: Readable, layout: Layout, engine: Engine, channels: int, limit: Mask | None = None
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Finished blocks of probability, in the pixels of the scene's model grid.
 
     Args:

@@ -13,7 +13,7 @@ from buildext.footprints.separate import SeparationOptions
 from buildext.footprints.shape import ShapeOptions
 from buildext.mosaic.grid import BlockId
 
-SourceState = Literal["used", "damaged"]
+SourceState = Literal["used", "damaged", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class SourceRow:
     Attributes:
         number: its value in `{row}_{col}.source.tif`, from 1, the same for ever.
         name: path or address.
-        state: `damaged` files were left out.
+        state: `damaged` files were left out; `gone` ones are no longer part of the mosaic.
         note: what was wrong with a damaged file.
         acquired: time of acquisition as ISO 8601, "" where nothing tells.
         group: the sensor group whose stretch it shares.
