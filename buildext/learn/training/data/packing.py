@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import logging
+import math
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -141,9 +142,8 @@ def _pack_scene(
         heights_m = tuple(None if np.isnan(h) else float(h) for h in scene.heights_m)
     offsets_m = None
     if scene.offsets_m is not None:
-        known = np.isfinite(scene.offsets_m).all(axis=1)
         steps = scene.offsets_m.tolist()
-        offsets_m = tuple((x, y) if k else None for (x, y), k in zip(steps, known, strict=True))
+        offsets_m = tuple((x, y) if math.isfinite(x) else None for x, y in steps)
     entry = PackedScene(
         name=scene.name,
         height=height,
