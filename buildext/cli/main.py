@@ -22,6 +22,7 @@ from buildext.errors import BuildextError
 
 COMMANDS = {
     "extract": "Extract building footprints from a scene.",
+    "mosaic": "Extract the buildings of a whole city, in blocks, with resume.",
     "evaluate": "Score footprints against a reference.",
     "align": "Move existing footprints to where an image shows them.",
     "train": "Train a model from a configuration file.",

@@ -127,6 +127,13 @@ class Ledger:
                 "update sources set state = 'damaged', note = ? where number = ?", (note, number)
             )
 
+    def forgive(self) -> None:
+        """Let files that were damaged be looked at again."""
+        with self._connection:
+            self._connection.execute(
+                "update sources set state = 'used', note = '' where state = 'damaged'"
+            )
+
     def note_sources(self, rows: Sequence[tuple[SourceRow, str]]) -> None:
         """Replace what is known of the files; those that are not among them are `gone`."""
         with self._connection:

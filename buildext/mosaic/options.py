@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from buildext.extract.options import ExtractOptions
@@ -31,11 +31,19 @@ class MosaicOptions:
     block_px: int = 8192
     order: str = NEWEST
     asset: str | None = None
-    formats: tuple[str, ...] = ("parquet",)
+    formats: tuple[str, ...] = ("parquet", "gpkg", "pmtiles")
 
     def to_json(self) -> dict[str, Any]:
         """The options as plain values, for the ledger."""
         return asdict(self)
+
+    def lasting(self) -> dict[str, Any]:
+        """The options on which the result depends, for the metadata of outputs."""
+        values = self.to_json()
+        for name in ("threads", "batch", "strip_rows", "panel_px"):
+            del values["extract"][name]
+        del values["formats"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> MosaicOptions:
@@ -46,10 +54,6 @@ class MosaicOptions:
             extract[name] = None if extract[name] is None else tuple(extract[name])
         rest = {**values, "extract": ExtractOptions(**extract), "formats": tuple(values["formats"])}
         return cls(**rest)
-
-    def with_threads(self, threads: int) -> MosaicOptions:
-        """The same, with engines that take so many threads where the user did not say."""
-        return replace(self, extract=replace(self.extract, threads=self.extract.threads or threads))
 
 
 @dataclass(frozen=True, slots=True)

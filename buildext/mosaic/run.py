@@ -101,7 +101,7 @@ def run_mosaic(
     start = time.perf_counter()
     make_folder(out)
     with open_ledger(out) as ledger:
-        ledger.set_fact("names", list(names))
+        ledger.set_fact("names", [n if is_remote(n) else str(Path(n).absolute()) for n in names])
         ledger.set_fact("options", options.to_json())
         prepared = prepare(ledger, out, names, options, progress)
         sweep(out)
@@ -325,7 +325,7 @@ def _finish(
         "label_kind": label,
         "model": {"name": prepared.card.name, "version": prepared.card.version},
         "gsd_m": prepared.plan.grid.gsd_m,
-        "options": options.to_json(),
+        "options": options.lasting(),
         "stretches": ledger.fact("stretches"),
     }
     finished = finish(

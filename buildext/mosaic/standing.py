@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from buildext.mosaic.ledger import STAGES, Stage, State, TaskRow, is_held, read_ledger
 from buildext.mosaic.rows import SourceRow
 from buildext.mosaic.schedule import Task
+
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,10 @@ class Standing:
     damaged: tuple[SourceRow, ...]
     workers: Mapping[str, int]
 
+    def to_json(self) -> dict[str, Any]:
+        """The state as plain values."""
+        return {**asdict(self), "damaged": [asdict(source) for source in self.damaged]}
+
 
 def standing(out: Path) -> Standing:
     """Read the state of a mosaic.
@@ -51,7 +58,7 @@ def standing(out: Path) -> Standing:
         sources = ledger.sources()
         finished = ledger.fact("finished") is not None
     rows = list(tasks.values())
-    counts = {stage: Counter(row.state for row in rows if row.stage == stage) for stage in STAGES}
+    counts = {stage: _count(row.state for row in rows if row.stage == stage) for stage in STAGES}
     seconds = {stage: _mean(rows, stage) for stage in STAGES}
     done = [row for row in rows if row.state == "done"]
     return Standing(
@@ -64,8 +71,12 @@ def standing(out: Path) -> Standing:
         eta_s=_eta_s(tasks, seconds),
         failed={f"{r.block} {r.stage}": r.error for r in rows if r.state == "failed"},
         damaged=tuple(source for source in sources if source.state == "damaged"),
-        workers=Counter(row.worker for row in done if row.worker),
+        workers=_count(row.worker for row in done if row.worker),
     )
+
+
+def _count(values: Iterable[Name]) -> dict[Name, int]:
+    return dict(Counter(values))
 
 
 def _mean(rows: list[TaskRow], stage: Stage) -> float | None:

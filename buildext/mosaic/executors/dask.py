@@ -54,7 +54,7 @@ class DaskExecutor:
                 n_workers=count,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 resources={resource: 1} if resource else None,
                 silence_logs=50,
             )
