@@ -26,9 +26,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import rasterio
 import shapely
 from numpy.typing import NDArray
 
+from buildext.extract.pipeline import CACHE_BYTES
 from buildext.footprints.features import FEATURE_SCHEMA, to_batch
 from buildext.footprints.frame import GridFrame
 from buildext.footprints.raw import RawGroup
@@ -93,7 +95,7 @@ def outline_block(
     groups = 0
     page_px = min(PAGE_PX, grid.block_px)
     pages = Pages(grid.window(block), LATTICE_PX, LATTICE_PX, page_px)
-    with MosaicRaster(out, grid) as raster:
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), MosaicRaster(out, grid) as raster:
         sources = PagedSources(raster.sources, page_px)
         for some in _batches(owned_groups(raster, pages, options.separation)):
             groups += len(some)
