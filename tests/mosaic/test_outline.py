@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,7 +92,7 @@ def same(one: pa.Table, other: pa.Table) -> bool:
 
 
 @given(data=st.data(), separation=separations(), mode=st.sampled_from(["none", "right-angles"]))
-@settings(max_examples=20)
+@settings(max_examples=15)
 def test_equals_one_pass_whatever_the_blocks(
     data: st.DataObject, separation: SeparationOptions, mode: str
 ) -> None:
@@ -217,6 +220,34 @@ def test_broken_off_half_way_nothing_is_left_and_nothing_lost(
         outline_block(tmp_path, grid, block, options_of(SeparationOptions(1, None)))
     assert [path.name for path in (tmp_path / "footprints").iterdir()] == [f"{block}.parquet"]
     assert footprints_path(tmp_path, block).read_bytes() == before
+
+
+KILLED = """
+import os, pathlib, signal, sys
+import pyarrow.parquet as pq
+from buildext.mosaic.outline import outline_block
+from tests.mosaic.rasters import grid_of, options_of
+from buildext.mosaic.grid import BlockId
+write = pq.ParquetWriter.write_table
+def half(self, *args, **kwargs):
+    write(self, *args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+pq.ParquetWriter.write_table = half
+outline_block(pathlib.Path(sys.argv[1]), grid_of(40), BlockId.parse(sys.argv[2]), options_of())
+"""
+
+
+def test_killed_half_way_there_is_no_file_of_that_name(tmp_path: Path) -> None:
+    probability = np.zeros((1, 40, 40), np.uint8)
+    probability[0, 4:20, 4:20] = 255
+    (block,) = write_mosaic(tmp_path, grid_of(40), probability)
+    command = [sys.executable, "-c", KILLED, str(tmp_path), block.name]
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(command, cwd=root, capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    (left,) = (tmp_path / "footprints").iterdir()
+    assert left.name.startswith(".")
+    assert outline_block(tmp_path, grid_of(40), block, options_of()).buildings == 1
 
 
 def test_a_damaged_raster_is_named(tmp_path: Path) -> None:
