@@ -23,6 +23,7 @@ from buildext.errors import MissingInputError, OutputError, UsageError
 from buildext.mosaic.grid import BlockId
 from buildext.mosaic.rows import BlockOutcome, SourceRow
 
+# The lock is there before the ledger.
 NAME, LOCK = "ledger.sqlite", ".lock.sqlite"
 Stage = Literal["probability", "footprints"]
 PROBABILITY: Stage = "probability"
@@ -45,6 +46,7 @@ create table blocks (
   primary key (row, col, stage)
 );
 """
+_SCHEMA += f"insert into facts values ('schema_version', '{_SCHEMA_VERSION}');"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +227,8 @@ def open_ledger(out: Path) -> Iterator[Ledger]:
                 contextlib.closing(sqlite3.connect(out / NAME, timeout=_PATIENCE_S))
             )
             if not connection.execute("select 1 from sqlite_master").fetchone():
-                with connection:
-                    connection.executescript(f"begin; {_SCHEMA} commit;")
-                Ledger(connection).set_fact("schema_version", _SCHEMA_VERSION)
+                # All at once: a process that is killed here leaves nothing, or a ledger.
+                connection.executescript(f"begin; {_SCHEMA} commit;")
         except sqlite3.Error as error:
             raise OutputError(f"{out / NAME}: the ledger cannot be opened ({error})") from error
         yield _checked(Ledger(connection), out)
@@ -241,7 +242,7 @@ def read_ledger(out: Path) -> Iterator[Ledger]:
         MissingInputError: there is none.
     """
     path = out / NAME
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         raise MissingInputError(
             f"{out}: no mosaic here ({NAME} is missing)",
             hint="name the folder that `buildext mosaic SRC… -o` wrote to",

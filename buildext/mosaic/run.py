@@ -28,13 +28,14 @@ from buildext.errors import (
     NotWritableError,
     OutputError,
     OutputExistsError,
+    SceneError,
 )
 from buildext.mosaic.block import predict_block
 from buildext.mosaic.executors.base import Ended, Executor, Work
 from buildext.mosaic.finish import Finished, finish
 from buildext.mosaic.grid import PROBABILITY as RASTERS
 from buildext.mosaic.grid import BlockId, probability_path, source_path
-from buildext.mosaic.ledger import FOOTPRINTS, NAME, PROBABILITY, Ledger, TaskRow, open_ledger
+from buildext.mosaic.ledger import FOOTPRINTS, LOCK, NAME, PROBABILITY, Ledger, TaskRow, open_ledger
 from buildext.mosaic.options import MosaicOptions, RunOptions
 from buildext.mosaic.outline import outline_block
 from buildext.mosaic.plan import digest
@@ -104,6 +105,8 @@ def run_mosaic(
         ledger.set_fact("names", [n if is_remote(n) else str(Path(n).absolute()) for n in names])
         ledger.set_fact("options", options.to_json())
         prepared = prepare(ledger, out, names, options, progress)
+        if how.fail_fast:
+            _refuse_damage(ledger)
         sweep(out)
         run = _Run(ledger, out, prepared, executor, how, progress)
         run.go()
@@ -128,7 +131,8 @@ def make_folder(out: Path) -> None:
         OutputExistsError: it holds other things.
         NotWritableError: it cannot be made.
     """
-    if out.is_dir() and any(out.iterdir()) and not (out / NAME).exists():
+    ours = {NAME, f"{NAME}-journal", LOCK}
+    if out.is_dir() and (there := {p.name for p in out.iterdir()}) - ours and NAME not in there:
         raise OutputExistsError(
             f"the folder {out} exists and is no mosaic; expected a new or an empty one",
             hint="choose another name",
@@ -146,6 +150,12 @@ def sweep(out: Path) -> None:
     for folder in (out / RASTERS, out / FOOTPRINTS):
         for path in folder.glob(".*"):
             path.unlink(missing_ok=True)
+
+
+def _refuse_damage(ledger: Ledger) -> None:
+    for row in ledger.sources():
+        if row.state == "damaged":
+            raise SceneError(row.note, hint="mend or remove the file, or go on without --fail-fast")
 
 
 class _Run:
@@ -326,7 +336,9 @@ def _finish(
         "model": {"name": prepared.card.name, "version": prepared.card.version},
         "gsd_m": prepared.plan.grid.gsd_m,
         "options": options.lasting(),
-        "stretches": ledger.fact("stretches"),
+        "stretches": {
+            group: stretch.describe() for group, stretch in prepared.plan.stretches.items()
+        },
     }
     finished = finish(
         out,
