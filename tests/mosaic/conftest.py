@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-_CONNECT, _LOOK_UP = socket.socket.connect, socket.getaddrinfo
+_CONNECT, _LOOK_UP, _CREATE = (
+    socket.socket.connect,
+    socket.getaddrinfo,
+    socket.create_connection,
+)
 _HERE = ("127.0.0.1", "localhost", "::1", None)
 
 
@@ -25,3 +29,5 @@ def loopback(no_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(socket.socket, "connect", connect)
+    # It goes through the two above.
+    monkeypatch.setattr(socket, "create_connection", _CREATE)
