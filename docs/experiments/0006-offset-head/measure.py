@@ -20,8 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyogrio
+import rasterio
+import shapely
 import torch
 from numpy.typing import NDArray
+from rasterio.features import geometry_mask
 
 from buildext.learn.networks.build import load_network
 from buildext.learn.training.data.dataset_card import SceneEntry, ScenePaths
@@ -45,24 +49,30 @@ LEAST_PX = 20
 ANSWERS = ("network", "no step", "mean step", "mean step of the angle")
 
 
-def read(folder: Path, angle: int, area: str) -> LabelledScene:
-    """A scene whose labels are known in one of the areas."""
+def read(folder: Path, angle: int) -> LabelledScene:
+    """A scene whose labels count in the test area; its roofs are burnt everywhere."""
     name = f"angle_{angle:02d}"
     entry = SceneEntry(
         image=f"{name}.tif",
         labels=f"{name}/roofs.gpkg",
         height_field="height_m",
         offset_fields=("east_m", "north_m"),
-        area=f"{area}.gpkg",
+        area="test.gpkg",
     )
-    image, labels, where = (folder / p for p in (entry.image, entry.labels, f"{area}.gpkg"))
-    return read_scene(ScenePaths(f"melbourne/{name}", image, labels, where, entry), True)
+    image, labels, test = (folder / p for p in (entry.image, entry.labels, "test.gpkg"))
+    return read_scene(ScenePaths(f"melbourne/{name}", image, labels, test, entry), True)
 
 
-def mean_step(scene: LabelledScene) -> tuple[np.ndarray, int]:
-    """Sum of the true steps over the known pixels of roofs, and their number."""
-    numbers = scene.labels[scene.counted & (scene.labels > 0)]
-    return scene.offsets_m[numbers].astype(np.float64).sum(axis=0), len(numbers)
+def training_step(folder: Path, scene: LabelledScene) -> tuple[NDArray[np.float64], int]:
+    """Sum of the true steps over the pixels of roofs in the training area, and their number."""
+    _, _, wkb, _ = pyogrio.raw.read(folder / "train.gpkg", columns=[])
+    with rasterio.open(folder / "angle_05.tif") as image:
+        grid = image.transform
+    strips = geometry_mask(shapely.from_wkb(wkb), scene.labels.shape, grid, invert=True)
+    pixels = np.bincount(scene.labels[strips], minlength=len(scene.offsets_m))
+    known = np.isfinite(scene.offsets_m).all(axis=1)
+    steps = scene.offsets_m[known].astype(np.float64) * pixels[known, None]
+    return steps.sum(axis=0), int(pixels[known].sum())
 
 
 @torch.no_grad()
@@ -93,12 +103,13 @@ def main() -> None:
     model, data = load_model(sys.argv[1]), Path(sys.argv[2]) / "off_nadir"
     network = load_network(model.card, model.weights)
     axes = [model.card.channels.index(name) for name in CHANNELS]
-    training = {angle: mean_step(read(data, angle, "train")) for angle in ANGLES_DEG}
+    scenes = {angle: read(data, angle) for angle in ANGLES_DEG}
+    training = {angle: training_step(data, scene) for angle, scene in scenes.items()}
     overall = sum(s for s, _ in training.values()) / sum(n for _, n in training.values())
     pixels: Rows = []
     buildings: Rows = []
     for angle in ANGLES_DEG:
-        scene = read(data, angle, "test")
+        scene = scenes[angle]
         parts = list(predict(network, scene, axes, model.card.offset_range_m))
         label, true, found = (np.concatenate(column) for column in zip(*parts, strict=True))
         step, count = training[angle]
