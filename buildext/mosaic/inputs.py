@@ -19,7 +19,7 @@ from buildext.errors import MissingInputError, SceneError
 from buildext.scene.access import RASTER_SUFFIXES, gdal_name, is_remote
 
 LISTS = frozenset({".txt", ".lst"})
-INDEXES = frozenset({".gpkg", ".shp", ".fgb", ".parquet", ".gti"})
+INDEXES = frozenset({".gpkg", ".shp", ".fgb", ".parquet"})
 STAC = frozenset({".json", ".geojson"})
 
 
