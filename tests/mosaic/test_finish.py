@@ -153,6 +153,12 @@ def test_geopandas_reads_the_folder(city: City) -> None:
     frame = geopandas.read_parquet(out / "buildings")
     assert len(frame) == result.totals.all.buildings
     assert frame.crs == "EPSG:25833" and frame.area.round(2).equals(frame["area_m2"])
+    left, bottom, right, top = frame.total_bounds
+    quarter = (left, bottom, (left + right) / 2, (bottom + top) / 2)
+    part = geopandas.read_parquet(out / "buildings", bbox=quarter)
+    inside = frame[frame.intersects(shapely.box(*quarter))]
+    assert sorted(part["id"]) == sorted(inside["id"])
+    assert 0 < len(part) < len(frame)
 
 
 def test_duckdb_reads_the_folder(city: City) -> None:
