@@ -9,6 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -82,22 +83,39 @@ def test_processes_of_which_one_is_killed(city: Path, expected: Made, tmp_path: 
     assert read(fatal.out).same_as(expected)
 
 
-def test_dask_of_which_a_worker_is_killed(
+@dataclass
+class Cutting(Fatal):
+    """Progress that kills a worker early, and cuts the connection of another in mid-block."""
+
+    scheduler: Any = None
+    cut: list[str] = field(default_factory=list)
+
+    def advance(self, amount: float = 1.0) -> None:
+        super().advance(amount)
+        if self.done < 6 or self.cut:
+            return
+        busy = [w.address for w in self.scheduler.workers.values() if w.processing]
+        if busy:
+            self.cut.append(busy[0])
+            self.scheduler.loop.add_callback(self.scheduler.stream_comms[busy[0]].abort)
+
+
+def test_dask_of_which_workers_are_lost(
     city: Path, expected: Made, tmp_path: Path, loopback: None
 ) -> None:
-    fatal = Fatal(tmp_path / "out")
     with contextlib.closing(DaskExecutor("local", 2)) as executor:
         assert executor.capacity() == 4
-        result = run(city, fatal.out, executor=executor, progress=fatal)
-    assert fatal.killed and result.exit_code == 0
-    assert read(fatal.out).same_as(expected)
+        bad = Cutting(tmp_path / "out", scheduler=executor._cluster.scheduler)
+        result = run(city, bad.out, executor=executor, progress=bad)
+    assert bad.killed and bad.cut and result.exit_code == 0
+    assert read(bad.out).same_as(expected)
 
 
 def test_killed_at_any_moment_it_goes_on(city: Path, expected: Made, tmp_path: Path) -> None:
     """The coordinating process is killed early and late, with its workers at work."""
     out = tmp_path / "out"
     command = ("mosaic", city, "-o", out, *cities.FLAGS, "--workers", 2)
-    for blocks in (1, 8):
+    for blocks in (2, 9):
         process = start(*command)
         try:
             wait_for(blocks, out, process)
@@ -113,7 +131,7 @@ def test_killed_at_any_moment_it_goes_on(city: Path, expected: Made, tmp_path: P
     assert code == 0, stderr
     with read_ledger(out) as ledger:
         tasks = ledger.tasks()
-    assert before >= 8 and {row.state for row in tasks.values()} == {"done"}
+    assert before >= 9 and {row.state for row in tasks.values()} == {"done"}
     assert read(out).same_as(expected)
     assert not list(out.rglob(".*.tif"))
 
