@@ -30,6 +30,8 @@ COMMANDS = {
     "pack": "Write datasets as plain images, to train without geodata libraries.",
     "simulate": "Render an off-nadir scene from footprints with heights.",
     "misalign": "Give clean labels errors that are known.",
+    "quantize": "Make a model light: int8, with the loss measured.",
+    "export": "Write a model as one file for other programs.",
     "study": "Do many trainings that differ in few things, and rank them.",
     "encoders": "List the encoders that networks are built from.",
     "models": "List, show and verify models.",

@@ -79,4 +79,5 @@ class Cosine:
     def error(self, sums: torch.Tensor) -> torch.Tensor:
         """Zero for outputs of one direction; one where an output is zero throughout."""
         inner, one, other = sums
-        return 1.0 - inner / torch.clamp((one * other).sqrt(), min=torch.finfo(torch.float64).tiny)
+        lengths = torch.clamp((one * other).sqrt(), min=torch.finfo(torch.float64).tiny)
+        return torch.ones_like(inner) - inner / lengths

@@ -58,12 +58,12 @@ class Uniform:
     @property
     def lowest(self) -> int:
         """The first level."""
-        return -(2 ** (self.bits - 1)) if self.signed else 0
+        return -(1 << (self.bits - 1)) if self.signed else 0
 
     @property
     def highest(self) -> int:
         """The last level."""
-        return self.lowest + 2**self.bits - 1
+        return self.lowest + (1 << self.bits) - 1
 
     def levels(self, values: torch.Tensor) -> torch.Tensor:
         """The level of each value, whole numbers as floats."""
@@ -73,7 +73,7 @@ class Uniform:
 
     def fake(self, values: torch.Tensor) -> torch.Tensor:
         """The values of the levels; the gradient passes straight through between the ends."""
-        made: torch.Tensor = _StraightThrough.apply(values, self)  # type: ignore[no-untyped-call]
+        made: torch.Tensor = _StraightThrough.apply(values, self)
         return made
 
     def limits(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +97,7 @@ class _StraightThrough(torch.autograd.Function):
         return (torch.clamp(levels, quantiser.lowest, quantiser.highest) - zero) * scale
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
         (inside,) = ctx.saved_tensors
         return grad * inside, None
 

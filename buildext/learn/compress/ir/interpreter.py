@@ -61,7 +61,7 @@ class TorchGraph:
         kept = {self.graph.output_name, *keep}
         values: dict[str, Any] = {**self.constants, self.graph.input_name: image.to(self.device)}
         for index, (node, attributes) in enumerate(self._nodes):
-            inputs = [values[name] if name else None for name in node.inputs]
+            inputs: list[Any] = [values[name] if name else None for name in node.inputs]
             for position, value in enumerate(inputs):
                 change = patch.get((node.name, position))
                 if change is not None:

@@ -56,17 +56,20 @@ def _constant_of_shape(x: Inputs, a: Attributes) -> torch.Tensor:
 
 
 def _depth_to_space(x: Inputs, a: Attributes) -> torch.Tensor:
+    image: torch.Tensor = x[0]
     if a.get("mode", "DCR") == "CRD":
-        return F.pixel_shuffle(x[0], a["blocksize"])
-    batch, channels, height, width = x[0].shape
-    block = a["blocksize"]
+        return F.pixel_shuffle(image, a["blocksize"])
+    batch, channels, height, width = image.shape
+    block: int = a["blocksize"]
     depth = channels // block**2
-    cells = x[0].reshape(batch, block, block, depth, height, width)
+    cells = image.reshape(batch, block, block, depth, height, width)
     return cells.permute(0, 3, 4, 1, 5, 2).reshape(batch, depth, height * block, width * block)
 
 
 def _expand(x: Inputs, a: Attributes) -> torch.Tensor:
-    return x[0].expand(torch.broadcast_shapes(x[0].shape, _numbers(x[1])))  # type: ignore[no-any-return]
+    image: torch.Tensor = x[0]
+    shape = np.broadcast_shapes(tuple(image.shape), tuple(_numbers(x[1])))
+    return image.expand(*shape)
 
 
 def _flatten(x: Inputs, a: Attributes) -> torch.Tensor:

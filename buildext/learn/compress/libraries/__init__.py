@@ -1,0 +1,1 @@
+"""What the libraries themselves offer, under the same protocol: files in, files out."""

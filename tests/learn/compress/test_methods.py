@@ -1,0 +1,187 @@
+"""All methods on one small hybrid network, under one protocol."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from buildext.errors import UsageError
+from buildext.learn.compress.ir.graph import Graph
+from buildext.learn.compress.libraries.nncf import quantise_with_nncf
+from buildext.learn.compress.libraries.ort import quantise_with_onnxruntime
+from buildext.learn.compress.methods.biases import add_to_biases
+from buildext.learn.compress.methods.observed import tails_cut
+from buildext.learn.compress.methods.origins import made_by
+from buildext.learn.compress.methods.ptq4vit import twins
+from buildext.learn.compress.methods.q_hyvit import ends_of_runs
+from buildext.learn.compress.methods.table import METHODS
+from buildext.learn.compress.plan import Plan, Simulation
+from buildext.learn.compress.quantise import Recipe, plan_for
+from buildext.learn.compress.quantiser import Logarithmic, Twin, Uniform, symmetric
+from buildext.learn.compress.sites import find_sites
+from buildext.learn.compress.target import TARGETS, TargetName
+from buildext.learn.compress.workbench import Workbench
+
+
+def against(plan: Plan, graph: Graph, images: np.ndarray) -> float:
+    """Mean Kullback-Leibler divergence of the quantised from the float map, in nats a pixel."""
+    image = torch.from_numpy(images)
+    before, after = Simulation(Plan(graph))(image), Simulation(plan)(image)
+    return float(F.binary_cross_entropy(after, before) - F.binary_cross_entropy(before, before))
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+@pytest.mark.parametrize("method", list(METHODS))
+def test_eight_bits_are_close_and_every_slot_is_quantised(
+    hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray, method: str, target: TargetName
+) -> None:
+    plan = plan_for(hybrid, tiles, Recipe(method, 8, target), 4)
+    assert against(plan, hybrid, unseen) < 2e-3
+    slots = {slot for site in find_sites(hybrid) for slot in site.activations}
+    slots |= {site.weight for site in find_sites(hybrid) if site.weight}
+    assert set(plan.quantisers) == slots
+    assert all(q.bits == 8 for q in plan.quantisers.values())
+    assert plan.is_uniform or target == "simulation"
+
+
+def test_few_bits_show_who_is_better(hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray) -> None:
+    lost = {
+        method: against(plan_for(hybrid, tiles, Recipe(method, 4), 4), hybrid, unseen)
+        for method in ("q-hyvit", "min-max", "percentile", "easyquant")
+    }
+    assert lost["q-hyvit"] < min(v for k, v in lost.items() if k != "q-hyvit"), lost
+
+
+def test_the_target_decides_what_is_chosen(hybrid: Graph, tiles: np.ndarray) -> None:
+    plan = plan_for(hybrid, tiles, Recipe("q-hyvit", 8, "openvino"), 4)
+    for site in find_sites(hybrid):
+        if site.weight is not None:
+            weight = plan.quantisers[site.weight]
+            assert isinstance(weight, Uniform)
+            assert weight.signed
+            assert weight.axis == site.weight_axis
+        for slot in site.activations:
+            made = plan.quantisers[slot]
+            assert isinstance(made, Uniform)
+            assert made.signed or site.kind != "attention"
+            assert made.axis is None or site.kind == "depthwise"
+    schemes = {q.signed for s, q in plan.quantisers.items() if isinstance(q, Uniform)}
+    assert schemes == {True, False}
+
+
+def test_bridges_stay_quantised_for_what_follows(hybrid: Graph, tiles: np.ndarray) -> None:
+    bench = Workbench(hybrid, tiles, 8, TARGETS["openvino"], stride_divisor=4)
+    bridged = frozenset(name for bridge in bench.bridges for name in bridge.sites)
+    ends = {name.removeprefix("/network/") for name in ends_of_runs(bench, bridged)}
+    assert ends == {"layers/layers.0/qkv/MatMul", "fuse/Conv"}
+    groups = list(bench.segments(ends_of_runs(bench, bridged)))
+    assert [group[-1].name.removeprefix("/network/") for group in groups] == [
+        "layers/layers.0/qkv/MatMul",
+        "fuse/Conv",
+        "last/Conv",
+    ]
+    last = bench.sites[-1]
+    coarse = {("/network/widen/Conv", 0): symmetric(torch.tensor(0.5), 2)}
+    plain, seen = bench.observe([last])[last.name], bench.observe([last], coarse)[last.name]
+    assert not torch.equal(plain.outputs[0], seen.outputs[0])
+
+
+def test_repq_moves_scales_without_changing_the_network(
+    hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray
+) -> None:
+    plan = plan_for(hybrid, tiles, Recipe("repq-vit", 8), 4)
+    moved = [n for n in plan.graph.nodes if n.op == "LayerNormalization"]
+    assert len(moved) == 4
+    assert all(node.inputs[1].endswith(".scale") for node in moved)
+    image = torch.from_numpy(unseen)
+    before, after = Simulation(Plan(hybrid))(image), Simulation(Plan(plan.graph))(image)
+    torch.testing.assert_close(after, before, atol=2e-5, rtol=0)
+
+
+def test_attention_has_powers_or_twins_where_they_can_be_simulated(
+    hybrid: Graph, tiles: np.ndarray
+) -> None:
+    for method, kind in (("fq-vit", Logarithmic), ("repq-vit", Logarithmic), ("ptq4vit", Twin)):
+        plan = plan_for(hybrid, tiles, Recipe(method, 6, "simulation"), 4)
+        uneven = {s for s, q in plan.quantisers.items() if isinstance(q, kind)}
+        softmax = {s for s in plan.quantisers if made_by(hybrid, s) == "softmax"}
+        assert len(softmax) == 2
+        assert softmax <= uneven
+
+
+def test_where_values_come_from(hybrid: Graph) -> None:
+    origins = {
+        slot[0].removeprefix("/network/"): made_by(hybrid, slot)
+        for site in find_sites(hybrid)
+        for slot in site.activations[-1:]
+    }
+    assert origins["layers/layers.0/qkv/MatMul"] == "layer norm"
+    assert origins["layers/layers.0/fc2/MatMul"] == "gelu"
+    assert origins["local/Conv"] == "silu"
+    assert origins["fuse/Conv"] == "other"
+
+
+def test_twins_share_bits_and_reach() -> None:
+    ways = twins(symmetric(torch.tensor(1.0), 8), "softmax")
+    assert all(float(w.coarse.limits()[1]) == pytest.approx(127 / 128) for w in ways)
+    assert [float(w.coarse.scale / w.fine.scale) for w in ways] == [2.0**k for k in range(1, 9)]
+    (gelu,) = twins(symmetric(torch.tensor(3.0), 8), "gelu")
+    assert float(gelu.fine.limits()[0]) == pytest.approx(-0.17)
+
+
+def test_percentiles_cut_both_tails() -> None:
+    values = torch.linspace(0, 1, 100_001)
+    values[0], values[-1] = -50.0, 90.0
+    interval = tails_cut([values])
+    assert (float(interval.low), float(interval.high)) == pytest.approx((1e-4, 1 - 1e-4), abs=1e-5)
+
+
+def test_a_correction_moves_the_mean_of_a_channel(hybrid: Graph, unseen: np.ndarray) -> None:
+    last = find_sites(hybrid)[-1]
+    changed = add_to_biases(hybrid, {last.name: torch.tensor([0.5, -1.0])})
+    image = torch.from_numpy(unseen)
+    before = torch.logit(Simulation(Plan(hybrid))(image))
+    after = torch.logit(Simulation(Plan(changed))(image))
+    step = (after - before).mean((0, 2, 3))
+    torch.testing.assert_close(step, torch.tensor([0.5, -1.0]), atol=1e-3, rtol=0)
+
+
+def test_unknown_wishes_are_refused(hybrid: Graph, tiles: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="expected one of q-hyvit"):
+        plan_for(hybrid, tiles, Recipe("magic", 8), 4)
+    with pytest.raises(UsageError, match="got 9 bits"):
+        plan_for(hybrid, tiles, Recipe("min-max", 9), 4)
+
+
+def test_onnx_runtime_quantises_the_same_graph(
+    hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray, tmp_path: Path
+) -> None:
+    quantise_with_onnxruntime(hybrid, tiles, tmp_path / "model.onnx")
+    check_library(hybrid, tmp_path, unseen)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs the extra quantize")
+def test_nncf_quantises_the_same_graph(
+    hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray, tmp_path: Path
+) -> None:
+    quantise_with_nncf(hybrid, tiles, tmp_path / "model.onnx")
+    check_library(hybrid, tmp_path, unseen)
+
+
+def check_library(hybrid: Graph, folder: Path, unseen: np.ndarray) -> None:
+    """One file, quantised, near the float network."""
+    import onnx
+
+    from buildext.engines.onnxruntime import OnnxRuntimeEngine
+
+    assert [path.name for path in folder.iterdir()] == ["model.onnx"]
+    kinds = [node.op_type for node in onnx.load(str(folder / "model.onnx")).graph.node]
+    assert kinds.count("QuantizeLinear") > 10
+    got = OnnxRuntimeEngine(folder / "model.onnx", 32).infer(unseen)
+    wanted = Simulation(Plan(hybrid))(torch.from_numpy(unseen)).numpy()
+    assert np.abs(got - wanted).mean() < 0.03
