@@ -126,8 +126,8 @@ def choose_lattice(sources: Sequence[Source], wish: Wish) -> Lattice:
     """
     crs = _wished_crs(wish.crs) if wish.crs else _common_crs(sources)
     bounds = _bounds(sources, crs)
-    base = _native_base(sources, crs, bounds, wish) or _plain_base(sources[0], crs, bounds, wish)
-    gsd_m = _gsd_m(base, crs, bounds)
+    native = _native_base(sources, crs, bounds, wish)
+    base, gsd_m = native or _plain_base(sources[0], crs, bounds, wish)
     stride_px = wish.tile_px - wish.overlap_px
     cells = max(1, round(wish.block_px / stride_px))
     # The first pixel lies an overlap inside its cell: the tile before does not reach it.
@@ -187,8 +187,11 @@ def _bounds(sources: Sequence[Source], crs: CRS) -> tuple[float, float, float, f
 
 def _native_base(
     sources: Sequence[Source], crs: CRS, bounds: tuple[float, float, float, float], wish: Wish
-) -> Base | None:
-    """The pixel grid of most of the files that are north-up in the CRS; None where none is."""
+) -> tuple[Base, float] | None:
+    """The pixel grid of most of the files that are north-up in the CRS, with the model's GSD.
+
+    None where no file is north-up in the CRS.
+    """
     pixels: Counter[tuple[float, float]] = Counter()
     first: dict[tuple[float, float], Source] = {}
     for source in sources:
@@ -203,19 +206,19 @@ def _native_base(
     size_m = _size_m(reference, crs, bounds)
     gsd_m = target_gsd_m(size_m, wish.gsd_range_m, wish.gsd_m)
     if gsd_m == math.sqrt(size_m[0] * size_m[1]) and is_square(size_m):
-        return Base(reference, 1.0, 1.0)
-    return Base(reference, gsd_m / size_m[1], gsd_m / size_m[0])
+        return Base(reference, 1.0, 1.0), gsd_m
+    return Base(reference, gsd_m / size_m[1], gsd_m / size_m[0]), gsd_m
 
 
 def _plain_base(
     source: Source, crs: CRS, bounds: tuple[float, float, float, float], wish: Wish
-) -> Base:
-    """A north-up grid of square pixels at the GSD that suits the first file."""
+) -> tuple[Base, float]:
+    """A north-up grid of square pixels at the GSD that suits the first file, and that GSD."""
     native_m = pixel_size_m(source.transform, source.crs, source.width / 2, source.height / 2)
     gsd_m = target_gsd_m(native_m, wish.gsd_range_m, wish.gsd_m)
     unit = Affine(1, 0, bounds[0], 0, -1, bounds[3])
     unit_m = _size_m(unit, crs, bounds)
-    return Base(unit @ Affine.scale(gsd_m / unit_m[0], gsd_m / unit_m[1]), 1.0, 1.0)
+    return Base(unit @ Affine.scale(gsd_m / unit_m[0], gsd_m / unit_m[1]), 1.0, 1.0), gsd_m
 
 
 def _size_m(
@@ -224,11 +227,6 @@ def _size_m(
     """Width and height of a pixel in the middle of the bounds."""
     middle = ~transform @ ((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2)
     return pixel_size_m(transform, crs, *middle)
-
-
-def _gsd_m(base: Base, crs: CRS, bounds: tuple[float, float, float, float]) -> float:
-    model = base.transform @ Affine.scale(base.scale_col, base.scale_row)
-    return math.sqrt(math.prod(_size_m(model, crs, bounds)))
 
 
 def _upper_left(sources: Sequence[Source], base: Base, crs: CRS) -> tuple[int, int]:

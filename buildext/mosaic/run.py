@@ -197,6 +197,8 @@ class _Run:
         """
         tasks = self._board.open_tasks()
         self._ledger.wait_for(tasks)
+        left = len({block for block, _, _ in tasks})
+        self._progress.note(f"{len(self._blocks)} blocks, of which {left} are to be done")
         self._progress.start("blocks", sum(self._cost((block, stage)) for block, stage, _ in tasks))
         while True:
             self._hand_out()
@@ -328,6 +330,9 @@ def _finish(
         ]
     )
     if ledger.fact("finished") == key and not run.failed:
+        return None
+    if run.failed and not any(row.valid_px for row in blocks):
+        # Nothing came of it, for a reason that the caller is told.
         return None
     ledger.set_fact("finished", None)
     settings = {

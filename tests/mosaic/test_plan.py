@@ -61,7 +61,7 @@ def test_model_and_base_grid_share_their_origin(sources: dict[str, Source], gsd_
     lattice = choose_lattice([sources["a"], sources["b"]], replace(WISH, gsd_m=gsd_m))
     base, grid = lattice.base, lattice.grid
     assert grid.transform @ (0, 0) == base.transform @ (0, 0)
-    assert base.scale_row == pytest.approx(gsd_m / 0.3, rel=1e-3)
+    assert base.scale_row == pytest.approx(gsd_m / 0.3, rel=1e-3) and grid.gsd_m == gsd_m
     col, row = ~base.transform @ (sources["a"].transform.c, sources["a"].transform.f)
     assert (col, row) == pytest.approx((round(col), round(row)), abs=1e-3)
     assert Lattice.from_json(lattice.to_json()) == lattice
