@@ -18,7 +18,7 @@ _SHADES = ("#cfe3e8", "#9fcad4", "#6cafbd", "#3c8fa1", "#17697c", "#0a4453")
 _LIMITS_PER_HA = (1, 5, 10, 20, 40)
 _FAILED, _EMPTY = "#b8442f", "none"
 _M2_PER_HA = 10_000
-_WIDEST = 720
+_WIDEST, _LARGEST_SQUARE = 720, 48
 
 
 def block_map(grid: MosaicGrid, blocks: Sequence[BlockRow], failed: Mapping[BlockId, str]) -> str:
@@ -27,7 +27,7 @@ def block_map(grid: MosaicGrid, blocks: Sequence[BlockRow], failed: Mapping[Bloc
     top, left = min(b.row for b in places), min(b.col for b in places)
     rows = max(b.row for b in places) - top + 1
     cols = max(b.col for b in places) - left + 1
-    side = max(2.0, min(24.0, _WIDEST / cols))
+    side = max(2.0, min(_LARGEST_SQUARE, _WIDEST / cols))
     width, height = cols * side, rows * side
     squares = [
         _square(row.block, top, left, side, _shade(row, grid.gsd_m), _told(row)) for row in blocks

@@ -67,7 +67,7 @@ def write_summary(
                 ("buildings", f"{totals.all.buildings:,}"),
                 ("their area", _hectares(totals.all.area_m2)),
                 ("mean confidence", f"{mean:.3f}"),
-                ("pixels with data", f"{valid_px / 1e9:.3f} GP"),
+                ("pixels with data", _pixels(valid_px)),
                 ("ground with data", f"{valid_px * grid.gsd_m**2 / 1e6:,.2f} km²"),
                 ("metres per pixel", f"{grid.gsd_m:.3g}"),
                 ("files used", str(len(used))),
@@ -227,6 +227,10 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _pixels(count: int) -> str:
+    return f"{count / 1e9:,.2f} GP" if count >= 1e9 else f"{count / 1e6:,.1f} MP"
 
 
 def _hectares(area_m2: float) -> str:
