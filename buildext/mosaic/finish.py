@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ def finish(
             "got no valid pixel in any file of the mosaic",
             hint="look at the files that the ledger calls damaged, and at --nodata",
         )
+    _sweep(out)
     kind = str(settings.get("label_kind", "footprint"))
     totals, partitions = _write_layer(
         out, grid, with_data, sources, {**settings}, kind, formats, progress
@@ -190,3 +192,13 @@ def _write_layer(
                 parts.end_block()
         progress.finish()
     return totals, [] if parts is None else parts.done
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a killed finish left half-written: a GeoPackage may be large."""
+    for name in (LAYER, "probability", "summary"):
+        for leftover in out.glob(f".{name}.*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()

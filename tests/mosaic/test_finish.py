@@ -336,6 +336,16 @@ def test_broken_off_half_way_the_old_layer_stays(
     assert before == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
 
+def test_what_a_killed_finish_left_goes(city: City) -> None:
+    out, *_ = city
+    (out / ".buildings.0123abcd.gpkg").write_bytes(b"half")
+    (out / ".buildings.4567cdef").mkdir()
+    (out / ".buildings.4567cdef" / "part-00000.parquet").write_bytes(b"half")
+    (out / ".lock.sqlite").touch()
+    finished(city)
+    assert [path.name for path in out.rglob(".*")] == [".lock.sqlite"]
+
+
 def test_a_file_where_the_folder_should_go_is_an_output_error(city: City) -> None:
     out, grid, rows = city
     (out / "buildings").write_text("in the way")
