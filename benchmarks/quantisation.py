@@ -32,7 +32,7 @@ from buildext.learn.compress.ir.graph import read_graph
 from buildext.learn.compress.ir.simplify import simplify
 from buildext.learn.compress.plan import Simulation
 from buildext.learn.compress.quantise import LIBRARIES, Recipe, plan_for, quantise_file
-from buildext.learn.compress.tiles import cut_evenly, resolution
+from buildext.learn.compress.tiles import cut_evenly, from_labelled
 from buildext.learn.training.config import TrainingConfig, check_config
 from buildext.learn.training.engine.monitor import f1
 from buildext.learn.training.engine.pool import Pool, SceneCache, read_pool
@@ -176,9 +176,8 @@ def make_row(key: tuple[str, str, int], model: Model, pool: Pool, recipe: Compar
 
 def calibration(pool: Pool, model: Model, recipe: Comparison) -> NDArray[np.uint8]:
     """Tiles from the training part of the pool: the test blocks are erased there."""
-    scenes = [*pool.clean, *pool.noisy]
-    cut = [(scene, resolution(scene, model.card.gsd)) for scene in scenes]
-    return cut_evenly(cut, number=recipe.tiles, tile_px=recipe.tile_px, seed=0)
+    cuts = [from_labelled(scene, model.card.gsd) for scene in [*pool.clean, *pool.noisy]]
+    return cut_evenly(cuts, number=recipe.tiles, tile_px=recipe.tile_px)
 
 
 def by_openvino(path: Path, side: int) -> Predict:

@@ -100,7 +100,7 @@ def quantize(
     The new folder is a model like any other. Its card says how much runs in int8, and with
     --measure what was lost on each scene.
 
-    Example: buildext quantize default --calibrate datasets/kampala_b -o default-int8
+    Example: buildext quantize default --calibrate scene.tif -o default-int8
     """
     from buildext.errors import OutputExistsError, UsageError
 
@@ -131,7 +131,7 @@ def quantize(
         sources,
         number=tiles,
         tile_px=tile_px,
-        gsd=found.card.gsd,
+        card=found.card,
         data_root=data_root,
         seed=seed,
     )

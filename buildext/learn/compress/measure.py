@@ -25,8 +25,8 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 MARGIN_PX = 32
 HEIGHT_LIMITS_M = (12.0, 36.0, 100.0)
 PROTOCOL = (
-    "pixel F1 at the card's threshold, pooled over the scene; upright tiles at the model's "
-    "preferred resolution, margins of 32 px not counted"
+    "pixel F1 at the card's threshold, pooled over the scene; upright tiles at the resolution of "
+    "extraction, margins of 32 px not counted"
 )
 
 

@@ -1,32 +1,38 @@
 """Calibration tiles: what a network is shown so that its numbers can be seen.
 
 A few dozen tiles are enough, if they look like the scenes to come: calibrate on the sensor and the
-kind of town that will be extracted. Labels are not needed. Tiles come from datasets, cut upright at
-the model's preferred resolution and evenly from all scenes, or from image files, which are taken
-pixel for pixel.
+kind of town that will be extracted. Labels are not needed. Tiles come from datasets and from image
+files, in turns, upright and at the resolution that extraction would look at.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from buildext.errors import MissingInputError, UsageError
+from buildext.grid.window import Window
 from buildext.learn.training.data.dataset import open_dataset
 from buildext.learn.training.data.scenes import LabelledScene
 from buildext.learn.training.tiles.sampling import Placement, Pyramid
-from buildext.models.card import Gsd
+from buildext.models.card import Card, Gsd
+from buildext.scene.open import open_scene
+from buildext.scene.options import SceneOptions
+from buildext.scene.scene import Scene
 
 CARD_FILE = "dataset.toml"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".vrt")
 # Less of a tile than this may be without data; a few draws decide.
 MIN_VALID = 0.6
 DRAWS = 20
+
+# Draws a tile of so many pixels: uint8 (3, H, W), and where it is valid.
+Cut = Callable[[np.random.Generator, int], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 
 
 def read_scenes(folders: Sequence[Path], data_root: Path | None) -> Iterator[LabelledScene]:
@@ -45,7 +51,7 @@ def calibration_tiles(
     *,
     number: int,
     tile_px: int,
-    gsd: Gsd,
+    card: Card,
     data_root: Path | None = None,
     seed: int = 0,
 ) -> NDArray[np.uint8]:
@@ -55,61 +61,71 @@ def calibration_tiles(
         sources: folders of datasets (with `dataset.toml`), folders of images, or images.
         number: how many.
         tile_px: their side.
-        gsd: of the model; decides the resolution that scenes of datasets are cut at.
+        card: of the model, which says what it looks at.
         data_root: where datasets' paths start.
         seed: of the places.
 
     Raises:
-        MissingInputError: a source is not there, or holds nothing.
+        InputError: a source is not there, cannot be read, or holds nothing.
         UsageError: no tile could be cut.
     """
-    scenes: list[tuple[LabelledScene, float]] = []
-    for source in sources:
-        if (source / CARD_FILE).is_file():
-            own = read_scenes([source], data_root)
-            scenes += [(scene, resolution(scene, gsd)) for scene in own]
-        else:
-            scenes += [(_as_scene(path), 1.0) for path in _images(source)]
-    return cut_evenly(scenes, number=number, tile_px=tile_px, seed=seed)
+    options = SceneOptions(
+        gsd_range_m=(card.gsd.min_m, card.gsd.max_m),
+        percentiles=card.percentiles,
+        fill=card.fill,
+        # A picture without a place is taken pixel for pixel.
+        pixel_units=True,
+    )
+    with ExitStack() as opened:
+        cuts: list[Cut] = []
+        for source in sources:
+            if (source / CARD_FILE).is_file():
+                cuts += [from_labelled(s, card.gsd) for s in read_scenes([source], data_root)]
+            else:
+                files = [open_scene([path], options) for path in _images(source)]
+                cuts += [_from_file(opened.enter_context(scene)) for scene in files]
+        return cut_evenly(cuts, number=number, tile_px=tile_px, seed=seed)
 
 
 def cut_evenly(
-    scenes: Sequence[tuple[LabelledScene, float]], *, number: int, tile_px: int, seed: int
+    cuts: Sequence[Cut], *, number: int, tile_px: int, seed: int = 0
 ) -> NDArray[np.uint8]:
-    """Upright tiles from scenes in turn, at random places, `(number, 3, tile_px, tile_px)`.
-
-    Args:
-        scenes: each with the metres per pixel that it is cut at.
-        number: how many tiles.
-        tile_px: their side.
-        seed: of the places.
+    """Tiles drawn from several images in turn, `(number, 3, tile_px, tile_px)`.
 
     Raises:
         UsageError: too few places have data.
     """
     rng = np.random.default_rng([seed, 7])
-    pyramids = [(Pyramid(scene), gsd_m) for scene, gsd_m in scenes]
     found: list[NDArray[np.uint8]] = []
     for attempt in range(DRAWS * number):
-        pyramid, gsd_m = pyramids[attempt % len(pyramids)]
-        scene = pyramid.scene
-        half = min(tile_px * gsd_m / scene.gsd_m, *scene.labels.shape) / 2
-        height, width = scene.labels.shape
-        centre = (float(rng.uniform(half, width - half)), float(rng.uniform(half, height - half)))
-        tile = pyramid.cut(Placement(centre, 0.0, False, gsd_m), tile_px)
-        if tile.valid.mean() >= MIN_VALID:
-            found.append(np.moveaxis(tile.image, -1, 0))
+        image, valid = cuts[attempt % len(cuts)](rng, tile_px)
+        if valid.mean() >= MIN_VALID:
+            found.append(image)
         if len(found) == number:
             return np.ascontiguousarray(np.stack(found))
     raise UsageError(
         f"only {len(found)} of {number} calibration tiles of {tile_px} px could be cut",
-        hint="give more images, or smaller --tile-px",
+        hint="give more images, or a smaller --tile-px",
     )
 
 
+def from_labelled(scene: LabelledScene, gsd: Gsd) -> Cut:
+    """Tiles of a scene in memory."""
+    pyramid, gsd_m = Pyramid(scene), resolution(scene, gsd)
+
+    def cut(rng: np.random.Generator, tile_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        height, width = scene.labels.shape
+        half = min(tile_px * gsd_m / scene.gsd_m, height, width) / 2
+        centre = (float(rng.uniform(half, width - half)), float(rng.uniform(half, height - half)))
+        tile = pyramid.cut(Placement(centre, 0.0, False, gsd_m), tile_px)
+        return np.moveaxis(tile.image, -1, 0), tile.valid
+
+    return cut
+
+
 def resolution(scene: LabelledScene, gsd: Gsd) -> float:
-    """Metres per pixel at which a model looks at a scene: its preferred, but nothing enlarged."""
-    return min(max(gsd.preferred_m, scene.gsd_m), gsd.max_m)
+    """Metres per pixel at which extraction would look at a scene."""
+    return min(max(scene.gsd_m, gsd.min_m), gsd.max_m)
 
 
 def digest(tiles: NDArray[np.uint8]) -> str:
@@ -117,31 +133,25 @@ def digest(tiles: NDArray[np.uint8]) -> str:
     return hashlib.sha256(tiles.tobytes()).hexdigest()
 
 
+def _from_file(scene: Scene) -> Cut:
+    """Tiles of an opened scene."""
+
+    def cut(rng: np.random.Generator, tile_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        row = int(rng.integers(0, max(1, scene.height - tile_px + 1)))
+        col = int(rng.integers(0, max(1, scene.width - tile_px + 1)))
+        return scene.read(Window(row, col, tile_px, tile_px))
+
+    return cut
+
+
 def _images(source: Path) -> list[Path]:
     """Image files in a folder, or the file itself."""
-    found = (
-        sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
-        if source.is_dir()
-        else [source]
-        if source.is_file()
-        else []
-    )
+    found = [source] if source.is_file() else []
+    if source.is_dir():
+        found = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
     if not found:
         raise MissingInputError(
             f"got {source}, where there is no dataset and no image",
             hint=f"give a folder with {CARD_FILE}, or with images ({', '.join(SUFFIXES)})",
         )
     return found
-
-
-def _as_scene(path: Path) -> LabelledScene:
-    """An image without labels, one unit a pixel."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise MissingInputError(f"cannot read {path} as an image", hint="check the file")
-    shape = image.shape[:2]
-    rgb = np.ascontiguousarray(np.asarray(image[..., ::-1], np.uint8))
-    everywhere = np.ones(shape, np.bool_)
-    return LabelledScene(
-        f"images/{path.stem}", rgb, np.zeros(shape, np.int32), everywhere, everywhere, False, 1.0
-    )

@@ -15,8 +15,9 @@ from buildext.engines.openvino import OpenVinoEngine
 from buildext.learn.compress.measure import score_scene
 from buildext.learn.compress.tiles import calibration_tiles
 from buildext.learn.training.data.scenes import LabelledScene
-from buildext.models.card import Gsd
+from buildext.models.card import Card, Gsd
 from buildext.models.store import Model, load_model
+from tests.learn.conftest import town
 
 
 @pytest.fixture
@@ -104,14 +105,27 @@ def test_export_writes_one_file_that_runs(tiny_model: Model, tmp_path: Path) -> 
     assert run(["export", name, "--to", "onnx", "-o", str(tmp_path / "b.xml")]) == 2
 
 
-def test_tiles_are_cut_at_the_models_resolution(dataset_folder: Path) -> None:
-    gsd = Gsd(min_m=0.2, max_m=1.0, preferred_m=0.5)
-    found = calibration_tiles([dataset_folder], number=3, tile_px=64, gsd=gsd)
+def test_tiles_are_cut_at_the_resolution_of_extraction(
+    dataset_folder: Path, tiny_model: Model
+) -> None:
+    card = tiny_model.card
+
+    def cut(source: Path, card: Card = card, seed: int = 0) -> np.ndarray:
+        return calibration_tiles([source], number=3, tile_px=64, card=card, seed=seed)
+
+    found = cut(dataset_folder)
     assert (found.shape, found.dtype) == ((3, 3, 64, 64), np.uint8)
-    again = calibration_tiles([dataset_folder], number=3, tile_px=64, gsd=gsd)
-    assert np.array_equal(found, again)
-    other = calibration_tiles([dataset_folder], number=3, tile_px=64, gsd=gsd, seed=1)
-    assert not np.array_equal(found, other)
+    assert np.array_equal(found, cut(dataset_folder))
+    assert not np.array_equal(found, cut(dataset_folder, seed=1))
+    # A model of half-metre pixels sees the whole height of the scene, 512 pixels, in 256.
+    coarse = card.model_copy(update={"gsd": Gsd(min_m=0.5, max_m=1.0, preferred_m=0.5)})
+    halved = cv2.resize(town(512, 640, 1)[0], (320, 256), interpolation=cv2.INTER_AREA)
+    smooth = cv2.blur(halved, (9, 9)).astype(float)
+    for source in (dataset_folder, dataset_folder / "scene.tif"):
+        (tile,) = calibration_tiles([source], number=1, tile_px=256, card=coarse)
+        seen = cv2.blur(np.ascontiguousarray(tile.transpose(1, 2, 0)), (9, 9))
+        off = [np.abs(seen - smooth[:, k : k + 256]).mean() for k in range(65)]
+        assert min(off) < 0.4 * np.median(off)
 
 
 def test_scores_of_a_scene_are_counted_pixel_by_pixel(
