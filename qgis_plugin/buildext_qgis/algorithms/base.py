@@ -31,6 +31,7 @@ from qgis.core import (
     QgsVectorLayer,
     QgsWkbTypes,
 )
+from qgis.PyQt.QtCore import QCoreApplication, QThread
 from qgis.PyQt.QtGui import QIcon
 
 from ..environment import EnvironmentProblemError, Installed
@@ -213,7 +214,7 @@ class BuildextAlgorithm(QgsProcessingAlgorithm):
                 also(event)
 
         try:
-            return run(command, listen, feedback.isCanceled)
+            return run(command, listen, lambda: _is_cancelled(feedback))
         except CancelledError as error:
             raise QgsProcessingException(tr("Cancelled; nothing was left behind.")) from error
         except ToolError as error:
@@ -257,6 +258,18 @@ class _Listener:
         part = event["done"] / total if total else 1.0
         self._shown = max(self._shown, low + (high - low) * part)
         self._feedback.setProgress(self._shown)
+
+
+def _is_cancelled(feedback: QgsProcessingFeedback) -> bool:
+    """Whether the user cancelled.
+
+    Batches of older QGIS and models in the designer run in the thread that draws the windows: there
+    this is the moment at which a click on “Cancel” can arrive at all.
+    """
+    application = QCoreApplication.instance()
+    if application is not None and QThread.currentThread() == application.thread():
+        QCoreApplication.processEvents()
+    return feedback.isCanceled()
 
 
 def _with_hint(message: str, hint: str) -> str:

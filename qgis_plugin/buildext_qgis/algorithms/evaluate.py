@@ -251,9 +251,9 @@ class EvaluateAlgorithm(BuildextAlgorithm):
 
     def _options(self, parameters: Parameters, context: QgsProcessingContext) -> list[str]:
         line = [f"--classes={self.parameterAsString(parameters, 'CLASSES', context)}"]
-        field = self.parameterAsFields(parameters, "HEIGHT_FIELD", context)
+        field = self.parameterAsString(parameters, "HEIGHT_FIELD", context)
         if field:
-            line.append(f"--height-field={field[0]}")
+            line.append(f"--height-field={field}")
         if parameters.get("EXTENT") not in (None, ""):
             extent = self.parameterAsExtent(parameters, "EXTENT", context, self._crs)
             line.append(f"--extent={corners(extent)}")

@@ -78,7 +78,9 @@ def test_from_a_clean_profile_to_footprints(tmp_path: Path) -> None:
     (shots / "report.json").write_text(json.dumps(said, indent=2, ensure_ascii=False), "utf-8")
     assert said["features"] > 20 and said["styled"]
     assert said["dialog features"] > 50 and said["dialog styled"]
+    assert len(said["batch features"]) == 3 and min(said["batch features"]) > 3
     # Set up…, Set up, Done, Try it.
     assert said["clicks to first footprints"] == (1 if plan["environment"] else 4)
     assert said["longest standstill"] < 5, "the desktop stood still"
-    assert {path.stem for path in shots.glob("*.png")} >= {"dialog", "running", "result", "try-it"}
+    wanted = {"dialog", "running", "result", "try-it", "batch"}
+    assert {path.stem for path in shots.glob("*.png")} >= wanted
