@@ -49,7 +49,6 @@ _COG = {
     "bigtiff": "IF_SAFER",
     "blocksize": 512,
     "overview_resampling": "average",
-    "num_threads": "ALL_CPUS",
 }
 
 
@@ -89,6 +88,7 @@ def open_probability(
     *,
     metadata: Mapping[str, Any],
     overwrite: bool = False,
+    threads: int = 0,
 ) -> Iterator[ProbabilityWriter]:
     """Open a probability raster; it appears under its name when the block ends well.
 
@@ -100,6 +100,7 @@ def open_probability(
         channels: names of the bands.
         metadata: settings of the run, fit for JSON; stored as the tag `buildext`.
         overwrite: replace an existing file.
+        threads: that may compress at the end; 0 takes all.
 
     Raises:
         OutputExistsError: the file exists and `overwrite` is false.
@@ -127,7 +128,7 @@ def open_probability(
                 dataset.update_tags(buildext=json.dumps(metadata))
                 yield writer
             with writer.errors():
-                rasterio.shutil.copy(interim, temporary, **_COG)
+                rasterio.shutil.copy(interim, temporary, num_threads=threads or "ALL_CPUS", **_COG)
                 _verify(temporary)
 
 

@@ -228,6 +228,7 @@ def _predict(job: BlockJob, cells: CellRange, probability: Path, sources: Path) 
             grid.channels,
             metadata={"buildext": __version__, "model": card.name, "key": job.key},
             overwrite=True,
+            threads=job.threads,
         ) as raster:
             blocks = predict(attributed, layout, engine, len(grid.channels))
             with contextlib.closing(blocks), _engine_lock:

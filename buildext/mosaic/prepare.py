@@ -69,7 +69,10 @@ def prepare(
     bad = _known_damage(ledger, files) | {file.name: file.note for file in files if file.note}
     readable = [file for file in files if file.source is not None]
     if not readable:
-        raise SceneError(f"no file of {len(files)} can be read; the first: {files[0].note}")
+        raise SceneError(
+            f"none of {len(files)} files can be used; the first: {files[0].note}",
+            hint="see `buildext extract` on one of them for what to do",
+        )
     wish = Wish(
         options.crs,
         extract.gsd_m,

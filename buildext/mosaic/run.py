@@ -159,7 +159,14 @@ def _refuse_damage(ledger: Ledger) -> None:
 
 
 class _Run:
-    """The loop, with what it has to remember."""
+    """The loop, with what it has to remember.
+
+    Attributes:
+        prepared: plan and options; what is left out grows as damage is met.
+        count: tasks that were done.
+        failed: blocks that were given up, and why.
+        exit_code: of the first of them.
+    """
 
     def __init__(
         self,
@@ -170,7 +177,7 @@ class _Run:
         how: RunOptions,
         progress: Progress,
     ) -> None:
-        self._ledger, self._out, self._prepared = ledger, out.absolute(), prepared
+        self._ledger, self._out, self.prepared = ledger, out.absolute(), prepared
         self._executor, self._how, self._progress = executor, how, progress
         self.count = 0
         self.failed: dict[BlockId, str] = {}
@@ -197,6 +204,10 @@ class _Run:
         """
         tasks = self._board.open_tasks()
         self._ledger.wait_for(tasks)
+        for block, stage, _ in tasks:
+            if stage == PROBABILITY:
+                # Outlines may look farther than their neighbours: let them find nothing outdated.
+                self._remove_rasters(block)
         left = len({block for block, _, _ in tasks})
         self._progress.note(f"{len(self._blocks)} blocks, of which {left} are to be done")
         self._progress.start("blocks", sum(self._cost((block, stage)) for block, stage, _ in tasks))
@@ -221,12 +232,12 @@ class _Run:
 
     def _work(self, task: Task) -> Work:
         block, stage = task
-        plan = self._prepared.plan
+        plan = self.prepared.plan
         name = f"{stage}-{block.name}"
         if stage == PROBABILITY:
-            job = plan.job(self._out, block, self._prepared.without, self._executor.threads)
+            job = plan.job(self._out, block, self.prepared.without, self._executor.threads)
             return Work(task, name, predict_block, (job,), heavy=True)
-        args = (self._out, plan.grid, block, self._prepared.outline)
+        args = (self._out, plan.grid, block, self.prepared.outline)
         return Work(task, name, outline_block, args, heavy=False)
 
     def _take_back(self, ended: Ended) -> None:
@@ -269,14 +280,14 @@ class _Run:
         """Go on without a file; blocks that were done with it are done again."""
         if self._how.fail_fast:
             raise error
-        plan = self._prepared.plan
+        plan = self.prepared.plan
         number = next(file.number for file in plan.files if file.name == error.file)
         self._board.again(task)
-        if number in self._prepared.without:
+        if number in self.prepared.without:
             return
         self._ledger.damaged(number, str(error))
         self._progress.note(f"left out: {error}")
-        self._prepared = without_files(self._prepared, frozenset((number,)))
+        self.prepared = without_files(self.prepared, frozenset((number,)))
         self._board.rekey(self._keys())
         for block in plan.reading(number):
             self._attempts.pop((block, PROBABILITY), None)
@@ -289,21 +300,24 @@ class _Run:
         self.exit_code = self.exit_code or getattr(error, "exit_code", 1)
         self._progress.note(f"block {block} failed: {error}")
         if stage == PROBABILITY:
-            for path in (probability_path(self._out, block), source_path(self._out, block)):
-                path.unlink(missing_ok=True)
+            self._remove_rasters(block)
+
+    def _remove_rasters(self, block: BlockId) -> None:
+        for path in (probability_path(self._out, block), source_path(self._out, block)):
+            path.unlink(missing_ok=True)
 
     def _keys(self) -> dict[BlockId, str]:
-        plan, without = self._prepared.plan, self._prepared.without
+        plan, without = self.prepared.plan, self.prepared.without
         return {block: plan.key(block, without) for block in self._blocks}
 
     def _is_source(self, error: DamagedSceneError) -> bool:
-        return any(file.name == error.file for file in self._prepared.plan.files)
+        return any(file.name == error.file for file in self.prepared.plan.files)
 
     def _cost(self, task: Task) -> float:
         """What a task takes, in megapixels for the network."""
         block, stage = task
-        plan = self._prepared.plan
-        cells = plan.cells(block, plan.of_block(block, self._prepared.without))
+        plan = self.prepared.plan
+        cells = plan.cells(block, plan.of_block(block, self.prepared.without))
         pixels = 0 if cells is None else cells.window(plan.grid.tiles).pixels
         return pixels / 1e6 * (1 if stage == PROBABILITY else _OUTLINE_SHARE)
 
@@ -317,7 +331,7 @@ def _finish(
     run_s: float,
 ) -> Finished | None:
     """Write the outputs, unless they are those of just these blocks already."""
-    prepared = run._prepared
+    prepared = run.prepared
     tasks = ledger.tasks()
     blocks = block_rows(tasks)
     sources = ledger.sources()

@@ -1,9 +1,9 @@
 """The survey: every file is opened once, and what it is written down.
 
-A file that cannot be opened, or that is cut off, is no reason to give up a city: it is noted as
-damaged and left out. A file is known again by its *fingerprint*: its size and the time of its last
-change, for a VRT those of the files behind it too. Reading thousands of files to hash them would
-cost as much as using them.
+A file that cannot be opened, is cut off, has no CRS or lacks bands that the model needs is no
+reason to give up a city: it is noted and left out. A file is known again by its *fingerprint*: its
+size and the time of its last change, for a VRT those of the files behind it too. Reading thousands
+of files to hash them would cost as much as using them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-from buildext.errors import InputError, NoValidPixelError, SceneError
+from buildext.errors import InputError, NoValidPixelError
 from buildext.grid.window import Window
 from buildext.mosaic.inputs import Input
 from buildext.mosaic.options import GIVEN, NADIR, NEWEST
@@ -66,12 +66,7 @@ class Surveyed:
 
 
 def survey(inputs: Sequence[Input], options: SceneOptions, progress: Progress) -> list[Surveyed]:
-    """Open every file once.
-
-    Raises:
-        NoCrsError: a file has no place in the world.
-        BandError: the bands of a file do not fit: a choice the user has to make.
-    """
+    """Open every file once; those that cannot be used say why in their `note`."""
     found = []
     progress.start("survey", len(inputs))
     for one in inputs:
@@ -145,14 +140,11 @@ def _look_at(given: Input, options: SceneOptions) -> Surveyed:
             source = inspect(name, options)
             if not given.acquired or given.off_nadir_deg is None:
                 given = _with_tags(given, options)
-    except SceneError as error:
+    except InputError as error:
         return Surveyed(given, _fingerprint(name), None, str(error))
     except GDAL_ERRORS as error:
         return Surveyed(given, _fingerprint(name), None, f"{name}: {error}")
-    except FileNotFoundError as error:
-        if isinstance(error, InputError):
-            # A VRT that names what is not there.
-            return Surveyed(given, _fingerprint(name), None, str(error))
+    except FileNotFoundError:
         return Surveyed(given, "missing", None, f"{name}: no such file")
     return Surveyed(given, fingerprint, source)
 

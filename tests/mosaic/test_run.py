@@ -255,6 +255,14 @@ def test_two_coordinators_are_one_too_many(city: Path, again: Path) -> None:
         run(city, again)
 
 
+def test_blocks_of_another_size_leave_nothing_of_the_first(city: Path, again: Path) -> None:
+    result = run(city, again, replace(OPTIONS, block_px=500))
+    assert result.exit_code == 0 and result.blocks == 1
+    assert [path.stem for path in (again / "footprints").iterdir()] == ["01000_01000"]
+    (image,) = read(again).probability.values()
+    assert image.shape[1:] == (480, 480)
+
+
 def test_a_lost_raster_is_made_again(
     city: Path, done: tuple[Path, MosaicResult, Made], again: Path
 ) -> None:
