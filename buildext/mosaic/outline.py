@@ -56,8 +56,9 @@ _LATTICE_LEVELS = LATTICE_PX.bit_length() - 1
 # Length of all outlines of a group, in pixels: 600 km where a pixel is 0.3 m. About 300 bytes a
 # pixel are needed to shape it.
 LARGEST_GROUP_PX = 2_000_000
-# Shaping many at once is faster; few enough to keep the batches small.
+# Shaping many at once is faster; few enough, and short enough, to keep the batches small.
 _BATCH_BUILDINGS = 256
+_BATCH_PX = 200_000
 
 
 def footprints_path(out: Path, block: BlockId) -> Path:
@@ -133,15 +134,21 @@ def building_ids(buildings: Sequence[ShapedBuilding]) -> NDArray[np.int64]:
 
 def _batches(groups: Iterable[RawGroup]) -> Iterator[list[RawGroup]]:
     waiting: list[RawGroup] = []
-    buildings = 0
+    buildings, length_px = 0, 0.0
     for group in groups:
         waiting.append(group)
         buildings += len(group)
-        if buildings >= _BATCH_BUILDINGS:
+        length_px += _length_px(group)
+        if buildings >= _BATCH_BUILDINGS or length_px >= _BATCH_PX:
             yield waiting
-            waiting, buildings = [], 0
+            waiting, buildings, length_px = [], 0, 0.0
     if waiting:
         yield waiting
+
+
+def _length_px(group: RawGroup) -> float:
+    """Length of all outlines of a group."""
+    return sum(building.polygon.length for building in group)
 
 
 def _features(
@@ -181,7 +188,7 @@ def _shaped(
     fine: list[RawGroup] = []
     shaped: list[ShapedBuilding] = []
     for group in groups:
-        if sum(building.polygon.length for building in group) <= LARGEST_GROUP_PX:
+        if _length_px(group) <= LARGEST_GROUP_PX:
             fine.append(group)
         else:
             shaped += [ShapedBuilding(raw.polygon, raw, "kept") for raw in group]
