@@ -80,8 +80,8 @@ class Plan:
         wanted = ["--only-binary=:all:", *source, f"{self.wheel}[report]"]
         python = python_in(self.folder)
         return [
-            ("environment", [*_watched(self.interpreter.path), "venv", str(self.folder)]),
-            ("packages", [*_watched(python), *pip, *wanted]),
+            ("environment", [*watched(self.interpreter.path), "venv", str(self.folder)]),
+            ("packages", [*watched(python), *pip, *wanted]),
             ("check", tool_command(python, ["doctor"])),
         ]
 
@@ -172,7 +172,8 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _watched(python: Path) -> list[str]:
+def watched(python: Path) -> list[str]:
+    """The beginning of a line that runs a module and ends it with this process."""
     return [str(python), "-I", "-u", "-X", "utf8", "-c", _UNDER_WATCH]
 
 

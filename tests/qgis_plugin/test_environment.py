@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from qgis_plugin.buildext_qgis.environment import (
 )
 from qgis_plugin.buildext_qgis.installation import Plan, bundled_wheel, check_plan, install
 from qgis_plugin.buildext_qgis.runner import CancelledError, ToolError
+from tests.cli.process import PATIENCE_S
 from tests.real import ROOT
 
 HERE = Interpreter(Path(sys.executable), sys.version_info[:3])
@@ -118,6 +121,41 @@ def test_what_a_cancelled_set_up_made_is_removed(tmp_path: Path) -> None:
     with pytest.raises(CancelledError):
         install(plan(folder), print, print, lambda: (folder / MARK).exists())
     assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
+def test_a_set_up_ends_with_its_parent(tmp_path: Path) -> None:
+    # A module that would go on for ever stands for pip.
+    caller = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from qgis_plugin.buildext_qgis.installation import watched
+from qgis_plugin.buildext_qgis.runner import run
+options = ["0", "--bind", "127.0.0.1", "--directory", {str(tmp_path)!r}]
+line = [*watched(Path(sys.executable)), "http.server", *options]
+run(line, lambda event: print(event, flush=True))
+"""
+    process = subprocess.Popen([sys.executable, "-c", caller], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process, process.stdout:
+        assert "Serving" in process.stdout.readline()
+        (child,) = processes_with(str(tmp_path))
+        process.kill()
+    end = time.monotonic() + PATIENCE_S
+    while child in processes_with(str(tmp_path)):
+        assert time.monotonic() < end, "still running"
+        time.sleep(0.02)
+
+
+def processes_with(text: str) -> list[int]:
+    """Processes with an argument that is `text`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if text in (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0"):
+                found.append(int(folder.name))
+    return found
 
 
 def test_where_packages_come_from(tmp_path: Path) -> None:
