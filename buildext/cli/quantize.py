@@ -52,7 +52,13 @@ MEASURE_TILE_PX = 512
 @click.option(
     "--method", type=click.Choice(METHODS), default="q-hyvit", show_default=True, help="How."
 )
-@click.option("--bits", type=click.IntRange(4, 8), default=8, show_default=True, help="Of each.")
+@click.option(
+    "--bits",
+    type=click.Choice(["4", "5", "6", "7", "8", "mixed"]),
+    default="8",
+    show_default=True,
+    help="Of weights and activations; 8 runs in int8, all others are simulated. mixed: 8 or 6.",
+)
 @click.option(
     "--target",
     type=click.Choice(["openvino", "simulation"]),
@@ -82,7 +88,7 @@ def quantize(
     out: Path,
     sources: tuple[Path, ...],
     method: str,
-    bits: int,
+    bits: str,
     target: str,
     tiles: int,
     tile_px: int,
@@ -136,7 +142,11 @@ def quantize(
         seed=seed,
     )
     recipe = Recipe(
-        method, bits, "openvino" if target == "openvino" else "simulation", device, seed
+        method,
+        "mixed" if bits == "mixed" else int(bits),
+        "openvino" if target == "openvino" else "simulation",
+        device,
+        seed,
     )
 
     def measure(made: Model) -> list[SceneDrop]:

@@ -80,4 +80,5 @@ class Cosine:
         """Zero for outputs of one direction; one where an output is zero throughout."""
         inner, one, other = sums
         lengths = torch.clamp((one * other).sqrt(), min=torch.finfo(torch.float64).tiny)
-        return torch.ones_like(inner) - inner / lengths
+        cosine: torch.Tensor = inner / lengths
+        return 1.0 - cosine

@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from buildext.engines.openvino import _core
-from buildext.learn.compress.ir.graph import Graph
-from buildext.learn.compress.ir.interpreter import TorchGraph
-from buildext.learn.compress.sites import find_sites
 
 INT8 = ("u8", "i8")
 
@@ -38,37 +33,12 @@ class Int8Share:
     in_floats: tuple[tuple[str, int], ...]
 
 
-def site_macs(graph: Graph, tile_px: int) -> dict[str, int]:
-    """Multiply-accumulates of each site of a graph, for one square tile."""
-    sites = find_sites(graph)
-    nodes = graph.by_name()
-    keep = {nodes[s.name].inputs[0] for s in sites} | {s.output for s in sites}
-    keep -= set(graph.constants)
-    with torch.no_grad():
-        values = TorchGraph(graph).run(
-            torch.zeros(1, 3, tile_px, tile_px, dtype=torch.uint8), None, keep
-        )
-    found = {}
-    for site in sites:
-        node = nodes[site.name]
-        if node.op == "Conv":
-            each = graph.constants[node.inputs[1]][0].size
-            found[site.name] = values[site.output].numel() * each
-        elif node.op == "ConvTranspose":
-            each = graph.constants[node.inputs[1]][0].size
-            found[site.name] = values[node.inputs[0]].numel() * each
-        else:
-            each = values[node.inputs[0]].shape[-1]
-            found[site.name] = values[site.output].numel() * each
-    return found
-
-
 def int8_share(path: Path, macs: dict[str, int], tile_px: int, precision: str = "f32") -> Int8Share:
     """Compile a file for the CPU and see what runs in int8.
 
     Args:
         path: ONNX or IR.
-        macs: by name of the operation, see `site_macs`.
+        macs: by name of the operation, see `work.site_macs`.
         tile_px: side of the tiles.
         precision: of what does not run in int8, `f32` or `bf16`.
     """

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,17 +21,20 @@ from numpy.typing import NDArray
 
 from buildext.errors import ModelError, UsageError
 from buildext.learn.compress.agreement import Agreement, check_agreement
-from buildext.learn.compress.int8_share import Int8Share, int8_share, site_macs
+from buildext.learn.compress.int8_share import Int8Share, int8_share
 from buildext.learn.compress.ir.graph import Graph, read_graph, write_graph
 from buildext.learn.compress.ir.simplify import simplify
 from buildext.learn.compress.libraries.nncf import quantise_with_nncf
 from buildext.learn.compress.libraries.ort import quantise_with_onnxruntime
 from buildext.learn.compress.measure import PROTOCOL, SceneDrop
+from buildext.learn.compress.methods.mixed import WIDTHS
+from buildext.learn.compress.methods.q_hyvit import q_hyvit_mixed
 from buildext.learn.compress.methods.table import METHODS
 from buildext.learn.compress.plan import Plan
 from buildext.learn.compress.qdq import STORED_BITS, with_qdq
 from buildext.learn.compress.target import TARGETS, TargetName
 from buildext.learn.compress.tiles import digest
+from buildext.learn.compress.work import site_macs
 from buildext.learn.compress.workbench import Workbench
 from buildext.models.card import Card, Score
 from buildext.models.store import WEIGHTS_NAME, Model, write_model_card
@@ -44,6 +47,7 @@ LIBRARIES: dict[str, Callable[[Graph, NDArray[np.uint8], Path], None]] = {
     "onnxruntime": quantise_with_onnxruntime,
 }
 BITS = (4, 5, 6, 7, 8)
+MIXED = "mixed"
 # Below this share a file is not worth its rounding; said as a warning.
 WORTHWHILE_SHARE = 0.9
 LISTED_FLOATS = 5
@@ -55,14 +59,14 @@ class Recipe:
 
     Attributes:
         method: one of `METHODS` or `LIBRARIES`.
-        bits: of weights and activations.
+        bits: of weights and activations, or `mixed`: eight or six, by site.
         target: what will run it.
         device: of the calibration.
         seed: of what is drawn.
     """
 
     method: str = "q-hyvit"
-    bits: int = 8
+    bits: int | Literal["mixed"] = 8
     target: TargetName = "openvino"
     device: str = "cpu"
     seed: int = 0
@@ -70,7 +74,7 @@ class Recipe:
     @property
     def precision(self) -> str:
         """What the result is, in words: `w8a8`, or with fewer bits `w6a6 (simulated)`."""
-        name = f"w{self.bits}a{self.bits}"
+        name = MIXED if self.bits == MIXED else f"w{self.bits}a{self.bits}"
         is_real = self.bits == STORED_BITS and self.target != "simulation"
         return name if is_real else f"{name} (simulated)"
 
@@ -105,7 +109,12 @@ def plan_for(
     if recipe.method not in METHODS:
         names = ", ".join([*METHODS, *LIBRARIES])
         raise UsageError(f"got the method {recipe.method!r}; expected one of {names}")
-    if recipe.bits not in BITS:
+    if recipe.bits == MIXED and recipe.method != "q-hyvit":
+        raise UsageError(
+            f"{recipe.method} has one width for all layers; it cannot do mixed bits",
+            hint="use --method q-hyvit or --bits 8",
+        )
+    if recipe.bits != MIXED and recipe.bits not in BITS:
         raise UsageError(
             f"got {recipe.bits} bits; expected one of {', '.join(map(str, BITS))}",
             hint="8 bits run in int8; fewer are simulated",
@@ -113,14 +122,15 @@ def plan_for(
     bench = Workbench(
         graph,
         tiles,
-        recipe.bits,
+        WIDTHS[0] if recipe.bits == MIXED else recipe.bits,
         TARGETS[recipe.target],
         stride_divisor=stride_divisor,
         device=recipe.device,
         seed=recipe.seed,
         progress=progress,
     )
-    return METHODS[recipe.method](bench)
+    method = q_hyvit_mixed if recipe.bits == MIXED else METHODS[recipe.method]
+    return method(bench)
 
 
 def quantise_file(

@@ -95,6 +95,11 @@ class Workbench:
         self._bridges: tuple[Bridge, ...] | None = None
 
     @property
+    def tile_px(self) -> int:
+        """Side of the calibration tiles."""
+        return int(self._batches[0].shape[-1])
+
+    @property
     def bridges(self) -> tuple[Bridge, ...]:
         """Where convolutions meet the transformer."""
         if self._bridges is None:

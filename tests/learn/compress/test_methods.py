@@ -11,16 +11,19 @@ import torch
 import torch.nn.functional as F
 
 from buildext.errors import UsageError
+from buildext.learn.compress.bridge import find_bridges
 from buildext.learn.compress.ir.graph import Graph
 from buildext.learn.compress.libraries.nncf import quantise_with_nncf
 from buildext.learn.compress.libraries.ort import quantise_with_onnxruntime
 from buildext.learn.compress.methods.biases import add_to_biases
+from buildext.learn.compress.methods.mixed import choose_widths
 from buildext.learn.compress.methods.observed import tails_cut
 from buildext.learn.compress.methods.origins import made_by
 from buildext.learn.compress.methods.ptq4vit import twins
 from buildext.learn.compress.methods.q_hyvit import ends_of_runs
 from buildext.learn.compress.methods.table import METHODS
 from buildext.learn.compress.plan import Plan, Simulation
+from buildext.learn.compress.qdq import with_qdq
 from buildext.learn.compress.quantise import Recipe, plan_for
 from buildext.learn.compress.quantiser import Logarithmic, Twin, Uniform, symmetric
 from buildext.learn.compress.sites import find_sites
@@ -156,6 +159,28 @@ def test_unknown_wishes_are_refused(hybrid: Graph, tiles: np.ndarray) -> None:
         plan_for(hybrid, tiles, Recipe("magic", 8), 4)
     with pytest.raises(UsageError, match="got 9 bits"):
         plan_for(hybrid, tiles, Recipe("min-max", 9), 4)
+
+
+def test_mixed_widths_save_where_it_costs_least() -> None:
+    errors = {"a": (0.0, 9.0), "b": (1.0, 2.0), "c": (0.0, 0.5), "d": (0.0, 0.0)}
+    macs = {"a": 100, "b": 100, "c": 10, "d": 190}
+    # Half of 400 must give up two bits: c loses 0.05 for one, b 0.01, d nothing but is kept.
+    assert choose_widths(errors, macs, ["d"]) == {"a": 6, "b": 6, "c": 6, "d": 8}
+    assert choose_widths(errors, macs) == {"a": 8, "b": 6, "c": 8, "d": 6}
+    assert choose_widths(errors, macs, mean_bits=8.0) == dict.fromkeys("abcd", 8)
+
+
+def test_mixed_is_between_its_widths(hybrid: Graph, tiles: np.ndarray) -> None:
+    recipe = Recipe("q-hyvit", "mixed")
+    assert recipe.precision == "mixed (simulated)"
+    plan = plan_for(hybrid, tiles, recipe, 4)
+    bits = {slot[0]: q.bits for slot, q in plan.quantisers.items()}
+    assert set(bits.values()) == {6, 8}
+    (bridge,) = find_bridges(hybrid, 4)
+    assert {bits[name] for name in bridge.sites} == {8}
+    with_qdq(plan)
+    with pytest.raises(UsageError, match="one width"):
+        plan_for(hybrid, tiles, Recipe("min-max", "mixed"), 4)
 
 
 def test_onnx_runtime_quantises_the_same_graph(

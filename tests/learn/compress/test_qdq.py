@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from buildext.engines.openvino import OpenVinoEngine
 from buildext.errors import UsageError
 from buildext.learn.compress.agreement import MAX_MEAN, check_agreement
-from buildext.learn.compress.int8_share import int8_share, site_macs
+from buildext.learn.compress.int8_share import int8_share
 from buildext.learn.compress.ir.graph import Graph, read_graph, write_graph
 from buildext.learn.compress.ir.interpreter import TorchGraph
 from buildext.learn.compress.plan import Plan, Simulation
@@ -22,6 +22,7 @@ from buildext.learn.compress.qdq import with_qdq
 from buildext.learn.compress.quantise import Recipe, plan_for
 from buildext.learn.compress.quantiser import Logarithmic, Uniform, asymmetric, symmetric
 from buildext.learn.compress.sites import find_sites
+from buildext.learn.compress.work import site_macs
 
 
 @pytest.fixture(scope="module")

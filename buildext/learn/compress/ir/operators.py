@@ -61,6 +61,11 @@ def _gelu(x: Sequence[Any], a: dict[str, Any]) -> torch.Tensor:
     return F.gelu(x[0], approximate=a.get("approximate", "none"))
 
 
+def _where(x: Sequence[Any], _: dict[str, Any]) -> torch.Tensor:
+    first, second = together(x[1], x[2])
+    return torch.where(x[0].to(first.device), first, second)
+
+
 def _batch_norm(x: Sequence[Any], a: dict[str, Any]) -> torch.Tensor:
     return F.batch_norm(x[0], x[3], x[4], x[1], x[2], eps=a.get("epsilon", 1e-5))
 
@@ -155,7 +160,7 @@ OPERATORS: dict[str, Operator] = {
     "Sqrt": _unary(torch.sqrt),
     "Sub": _binary(torch.sub),
     "Tanh": _unary(torch.tanh),
-    "Where": lambda x, _: torch.where(x[0], x[1], x[2]),
+    "Where": _where,
     **shaping.OPERATORS,
     **windows.OPERATORS,
 }

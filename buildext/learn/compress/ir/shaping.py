@@ -42,7 +42,9 @@ def _cast(x: Inputs, a: Attributes) -> torch.Tensor:
 
 
 def _concat(x: Inputs, a: Attributes) -> torch.Tensor:
-    return torch.cat(list(x), dim=a["axis"])
+    # Tables made on the way stand on the CPU; maps need not.
+    device = next((value.device for value in x if value.device.type != "cpu"), x[0].device)
+    return torch.cat([value.to(device) for value in x], dim=a["axis"])
 
 
 def _constant(x: Inputs, a: Attributes) -> torch.Tensor:

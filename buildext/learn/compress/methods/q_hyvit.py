@@ -19,44 +19,91 @@ tried coarsely first; the weights of the Fisher form are explained in `workbench
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from buildext.learn.compress.criteria import FisherWeighted
 from buildext.learn.compress.ir.graph import Slot
 from buildext.learn.compress.methods.biases import add_to_biases, mean_error
+from buildext.learn.compress.methods.mixed import WIDTHS, choose_widths
 from buildext.learn.compress.methods.searched import all_choices
 from buildext.learn.compress.plan import Plan
 from buildext.learn.compress.quantiser import Quantiser
 from buildext.learn.compress.search import SiteSearch
+from buildext.learn.compress.work import site_macs
 from buildext.learn.compress.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found for one site in one width.
+
+    Attributes:
+        quantisers: by slot.
+        error: that is left.
+        correction: of the bias, `(C,)`, if there is one.
+    """
+
+    quantisers: Mapping[Slot, Quantiser]
+    error: float
+    correction: torch.Tensor | None
 
 
 def q_hyvit(bench: Workbench) -> Plan:
     """Quantise a hybrid network, or a convolutional one, which has no bridges."""
-    bridged = frozenset(name for bridge in bench.bridges for name in bridge.sites)
-    quantisers: dict[Slot, Quantiser] = {}
+    found = search_widths(bench, (bench.bits,))
+    return _plan(bench, {name: widths[bench.bits] for name, widths in found.items()})
+
+
+def q_hyvit_mixed(bench: Workbench) -> Plan:
+    """The same with eight or six bits for each site; see `mixed`."""
+    found = search_widths(bench, WIDTHS)
+    wide, narrow = WIDTHS
+    errors = {name: (of[wide].error, of[narrow].error) for name, of in found.items()}
+    macs = site_macs(bench.graph, bench.tile_px)
+    bits = choose_widths(errors, macs, _bridged(bench))
+    return _plan(bench, {name: of[bits[name]] for name, of in found.items()})
+
+
+def search_widths(bench: Workbench, widths: Sequence[int]) -> dict[str, dict[int, Found]]:
+    """Search all sites, each in several numbers of bits; bridges stay quantised in the first."""
+    bridged = _bridged(bench)
     staying: dict[Slot, Quantiser] = {}
-    corrections: dict[str, torch.Tensor] = {}
+    result: dict[str, dict[int, Found]] = {}
     bench.progress.start("calibrating", len(bench.sites))
     for group in bench.segments(ends_of_runs(bench, bridged)):
         seen = bench.observe(group, staying, fisher=True)
         for site in group:
             own = seen.pop(site.name)
-            search = SiteSearch(bench, site, own, FisherWeighted(), bench.bits)
-            found, _ = search.run(all_choices(bench, site))
-            slots: Mapping[Slot, Quantiser] = {(site.name, k): q for k, q in found.items()}
-            quantisers.update(slots)
+            result[site.name] = {}
+            for bits in widths:
+                search = SiteSearch(bench, site, own, FisherWeighted(), bits)
+                quantisers, error = search.run(all_choices(bench, site))
+                result[site.name][bits] = Found(
+                    {(site.name, position): q for position, q in quantisers.items()},
+                    error,
+                    mean_error(bench, site, own, quantisers),
+                )
             if site.name in bridged:
-                staying.update(slots)
-            correction = mean_error(bench, site, own, found)
-            if correction is not None:
-                corrections[site.name] = correction
+                staying.update(result[site.name][widths[0]].quantisers)
             bench.progress.advance()
     bench.progress.finish()
-    return replace(Plan(bench.graph, quantisers), graph=add_to_biases(bench.graph, corrections))
+    return result
+
+
+def _plan(bench: Workbench, chosen: Mapping[str, Found]) -> Plan:
+    """All quantisers, and the biases corrected."""
+    quantisers = {slot: q for found in chosen.values() for slot, q in found.quantisers.items()}
+    corrections = {
+        name: found.correction for name, found in chosen.items() if found.correction is not None
+    }
+    return Plan(add_to_biases(bench.graph, corrections), quantisers)
+
+
+def _bridged(bench: Workbench) -> frozenset[str]:
+    return frozenset(name for bridge in bench.bridges for name in bridge.sites)
 
 
 def ends_of_runs(bench: Workbench, bridged: frozenset[str]) -> frozenset[str]:
