@@ -148,7 +148,7 @@ def _batches(groups: Iterable[RawGroup]) -> Iterator[list[RawGroup]]:
 
 def _length_px(group: RawGroup) -> float:
     """Length of all outlines of a group."""
-    return sum(building.polygon.length for building in group)
+    return float(sum(building.polygon.length for building in group))
 
 
 def _features(
