@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .runner import clean_environment
 
@@ -186,10 +187,12 @@ def _candidates() -> Iterator[Path]:
             yield path
 
 
-def _ask(python: Path, question: str) -> dict | None:
+def _ask(python: Path, question: str) -> dict[str, Any] | None:
     """The JSON that a Python prints for `question`; None where it does not answer."""
     line: Sequence[str] = [str(python), "-I", "-c", question]
-    quiet = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+    no_window = 0
+    if sys.platform == "win32":
+        no_window = subprocess.CREATE_NO_WINDOW
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         answer = subprocess.run(  # nosec B603  # a list, no shell
             line,
@@ -198,7 +201,7 @@ def _ask(python: Path, question: str) -> dict | None:
             stdin=subprocess.DEVNULL,
             timeout=_ASK_TIMEOUT_S,
             env=clean_environment(os.environ),
-            creationflags=quiet,
+            creationflags=no_window,
         )
         said = json.loads(answer.stdout)
         return said if isinstance(said, dict) else None

@@ -126,6 +126,19 @@ def processes_with(text: str) -> list[int]:
     return found
 
 
+def group_of(leader: int) -> list[int]:
+    """Processes that run in the group that `leader` began, whoever is left of it."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(group) == leader and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
 def wait_until(condition: Any, what: str) -> None:
     """Wait, but not for ever."""
     end = time.monotonic() + PATIENCE_S

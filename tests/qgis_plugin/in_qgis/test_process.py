@@ -75,3 +75,29 @@ def test_killing_qgis_in_mid_run_leaves_nothing(
         process.kill()
         process.communicate()
     assert list(out.iterdir()) == []
+
+
+def test_killing_qgis_ends_the_workers_of_a_mosaic(
+    profile: Path, environment: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "images", tmp_path / "out"
+    folder.mkdir()
+    support.large_scene(folder / "large.vrt")
+    process = start_qgis_process(
+        profile, "run", "buildext:mosaic", "--", f"ENVIRONMENT={environment}", f"FOLDER={folder}",
+        "WORKERS=2", "BLOCK=512", f"OUTPUT={out}",
+    )  # fmt: skip
+
+    def command() -> list[int]:
+        return [pid for pid in support.processes_with(str(out)) if pid != process.pid]
+
+    try:
+        support.wait_until(lambda: command(), "the run has begun")
+        (leader,) = command()
+        support.wait_until(lambda: len(support.group_of(leader)) >= 3, "the workers are there")
+        process.kill()
+        process.wait(PATIENCE_S)
+        support.wait_until(lambda: not support.group_of(leader), "all of them end")
+    finally:
+        process.kill()
+        process.communicate()
