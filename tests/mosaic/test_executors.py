@@ -85,7 +85,7 @@ def test_processes_of_which_one_is_killed(city: Path, expected: Made, tmp_path: 
 
 @dataclass
 class Cutting(Fatal):
-    """Progress that kills a worker early, and cuts the connection of another in mid-block."""
+    """Progress that kills a worker early, and cuts the connection of one in mid-block."""
 
     scheduler: Any = None
     cut: list[str] = field(default_factory=list)
@@ -103,8 +103,16 @@ class Cutting(Fatal):
 def test_dask_of_which_workers_are_lost(
     city: Path, expected: Made, tmp_path: Path, loopback: None
 ) -> None:
-    with contextlib.closing(DaskExecutor("local", 2)) as executor:
+    with contextlib.closing(DaskExecutor("local", 2, resource="NETWORK")) as executor:
         assert executor.capacity() == 4
+        # Others may come by its address or by a scheduler file, and leave it as it is.
+        scheduler_file = tmp_path / "scheduler.json"
+        executor._client.write_scheduler_file(str(scheduler_file))
+        for where in (executor._cluster.scheduler_address, str(scheduler_file)):
+            with contextlib.closing(DaskExecutor(where)) as guest:
+                guest.submit(Work("a", "a", live, (), heavy=True))
+                (ended,) = guest.wait()
+            assert ended.outcome is not None and ended.outcome.buildings == 3
         bad = Cutting(tmp_path / "out", scheduler=executor._cluster.scheduler)
         result = run(city, bad.out, executor=executor, progress=bad)
     assert bad.killed and bad.cut and result.exit_code == 0
