@@ -45,7 +45,8 @@ def open_geoparquet(
     except pyarrow.ArrowInvalid as problem:
         raise _no_geoparquet(path, problem, error) from problem
     try:
-        geo = json.loads((file.schema_arrow.metadata or {})[b"geo"])
+        # Of the file, not of its schema: a writer that streams adds it at the end.
+        geo = json.loads((file.metadata.metadata or {})[b"geo"])
     except KeyError as problem:
         file.close()
         raise _no_geoparquet(path, problem, error) from problem

@@ -12,6 +12,7 @@ import shapely
 
 from buildext.footprints import geoparquet
 from buildext.footprints.features import polygons_of
+from buildext.footprints.read_geoparquet import open_geoparquet
 from buildext.footprints.write import open_writer
 from tests.footprints.made import UTM, many_features, three_features
 
@@ -66,3 +67,14 @@ def test_a_reader_can_skip_by_bounding_box(tmp_path: Path) -> None:
     box = [pc.field("bbox", side) for side in ("xmin", "ymin", "xmax", "ymax")]
     touches = (box[0] < east) & (box[1] < north) & (box[2] > west) & (box[3] > south)
     assert pq.read_table(path, filters=touches)["id"].to_pylist() == [42]
+
+
+def test_what_was_written_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "out.parquet"
+    with open_writer(path, UTM, metadata={}) as writer:
+        writer.write(three_features())
+    file, column = open_geoparquet(path)
+    with file:
+        assert (column.name, column.box) == ("geometry", "bbox")
+        assert column.crs is not None and pyproj.CRS(column.crs).to_epsg() == 32633
+        assert file.read()["id"].to_pylist() == [1, 2, 3]
