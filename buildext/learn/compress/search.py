@@ -5,6 +5,9 @@ largest and tells the others well apart. The best lies in between, and is found 
 factors from 0.01 to 1.2 of the whole range, weights and activations in turns (Q-HyViT, after
 EasyQuant). The error over the factor has one broad valley, so every eighth factor is tried first
 and then those around the best: 27 instead of 101.
+
+Errors are sums over places. Where maps are large a few tiles hold millions of them, and the others
+would tell nothing new: such sites are judged by fewer tiles, while ranges are taken from all.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from buildext.learn.compress.workbench import Observation, Workbench
 FACTORS = torch.linspace(0.01, 1.2, 101)
 STRIDE = 8
 ROUNDS = 3
+# Outputs that a site is judged by; at least one batch of tiles.
+ENOUGH_OUTPUTS = 6_000_000
 
 
 def best_factors(
@@ -103,6 +108,7 @@ class SiteSearch:
         # Outputs' channels: second in maps, last in products.
         self._axis = None if site.kind == "attention" else site.channel_axis
         self._intervals: dict[tuple[int, bool], Interval] = {}
+        self._judging = self._evenly(ENOUGH_OUTPUTS)
 
     def start(self, position: int, choice: Choice) -> Uniform:
         """The quantiser of an operand over its whole range."""
@@ -135,14 +141,15 @@ class SiteSearch:
 
     def error(self, quantisers: Mapping[int, Quantiser]) -> float:
         """The error that is left when these operands are quantised so."""
-        return float(self._error_of(self._seen.operands, quantisers, None))
+        return float(self._error_of(dict(enumerate(self._seen.operands)), quantisers, None))
 
     def _improve(
         self, position: int, ways: tuple[Choice, ...], found: dict[int, Uniform]
     ) -> tuple[Uniform, Choice]:
         """The best quantiser of one operand while the others keep theirs."""
         others = {p: q for p, q in found.items() if p != position}
-        fixed = [self._quantised(operands, others) for operands in self._seen.operands]
+        batches = self._seen.operands
+        fixed = {k: self._quantised(batches[k], others) for k in self._judging}
         best: tuple[float, Uniform, Choice] | None = None
         for choice in ways:
             interval = self._interval(position, choice)
@@ -176,6 +183,13 @@ class SiteSearch:
             self._intervals[key] = interval_of([batch[position] for batch in batches], axis)
         return self._intervals[key]
 
+    def _evenly(self, enough: int) -> list[int]:
+        """Numbers of batches, evenly spaced, whose outputs are enough or all there are."""
+        count = len(self._seen.outputs)
+        each = max(1, self._seen.outputs[0].numel())
+        wanted = min(count, max(1, -(-enough // each)))
+        return [k * count // wanted for k in range(wanted)]
+
     def _is_weight(self, position: int) -> bool:
         return self._site.weight is not None and self._site.weight[1] == position
 
@@ -187,14 +201,18 @@ class SiteSearch:
 
     def _error_of(
         self,
-        batches: list[list[Any]],
+        batches: Mapping[int, list[Any]],
         quantisers: Mapping[int, Quantiser],
         axis: int | None,
     ) -> torch.Tensor:
-        """The error over all batches with some operands quantised."""
-        constant = {p: q.fake(batches[0][p]) for p, q in quantisers.items() if self._is_weight(p)}
+        """The error over batches, by number, with some operands quantised."""
+        constant = {
+            p: q.fake(self._seen.operands[0][p])
+            for p, q in quantisers.items()
+            if self._is_weight(p)
+        }
         total: torch.Tensor | None = None
-        for number, operands in enumerate(batches):
+        for number, operands in batches.items():
             inputs = [
                 constant[k]
                 if k in constant

@@ -100,7 +100,7 @@ def pictures(number: int, side: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def tiles() -> np.ndarray:
-    return pictures(8, 32, 0)
+    return pictures(4, 32, 0)
 
 
 @pytest.fixture(scope="session")

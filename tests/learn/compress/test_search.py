@@ -65,6 +65,22 @@ def test_an_outlier_is_cut_off_unless_the_result_depends_on_it(hybrid: Graph) ->
     assert reach[1.0] > 30
 
 
+def test_large_maps_are_judged_by_some_tiles_spread_evenly(
+    hybrid: Graph, tiles: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from buildext.learn.compress import search
+
+    bench = Workbench(hybrid, np.tile(tiles, (6, 1, 1, 1)), 8, TARGETS["openvino"])
+    stem = bench.sites[0]
+    seen = bench.observe([stem])[stem.name]
+    assert len(seen.outputs) == 6
+    # A batch of four tiles has 4 x 8 x 16 x 16 outputs.
+    for enough, wanted in ((1, [0]), (20_000, [0, 2, 4]), (10**6, [0, 1, 2, 3, 4, 5])):
+        monkeypatch.setattr(search, "ENOUGH_OUTPUTS", enough)
+        made = SiteSearch(bench, stem, seen, Cosine(), 8)
+        assert made._judging == wanted
+
+
 def test_sums_keep_one_axis() -> None:
     values = torch.arange(24.0).reshape(2, 3, 4)
     assert torch.equal(sum_but(values, 1), values.sum((0, 2)))
