@@ -49,14 +49,10 @@ class Target:
     def activations(self, kind: Kind) -> tuple[Choice, ...]:
         """Ways to quantise a computed operand of a site; the plainest first."""
         schemes: tuple[Scheme, ...] = ("symmetric", "asymmetric")
-        channels = [False]
-        if self.name == "simulation":
-            # A channel of attention's operands is a head's own; a linear layer has too many.
-            channels = [False, True] if kind in ("grouped", "depthwise") else [False]
-        elif kind == "attention":
+        if self.name != "simulation" and kind == "attention":
             schemes = ("symmetric",)
-        elif kind == "depthwise":
-            channels = [False, True]
+        # Where each output has one input channel of its own, that channel may have its own scale.
+        channels = [False, True] if kind == "depthwise" else [False]
         return tuple(Choice(s, c) for c, s in product(channels, schemes))
 
     def weights(self, kind: Kind) -> tuple[Choice, ...]:

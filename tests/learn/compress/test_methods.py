@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +28,11 @@ from buildext.learn.compress.plan import Plan, Simulation
 from buildext.learn.compress.qdq import with_qdq
 from buildext.learn.compress.quantise import Recipe, plan_for
 from buildext.learn.compress.quantiser import Logarithmic, Twin, Uniform, symmetric
-from buildext.learn.compress.sites import find_sites
+from buildext.learn.compress.sites import Kind, find_sites
 from buildext.learn.compress.target import TARGETS, TargetName
 from buildext.learn.compress.workbench import Workbench
+
+Planned = Callable[..., Plan]
 
 
 def against(plan: Plan, graph: Graph, images: np.ndarray) -> float:
@@ -38,12 +42,23 @@ def against(plan: Plan, graph: Graph, images: np.ndarray) -> float:
     return float(F.binary_cross_entropy(after, before) - F.binary_cross_entropy(before, before))
 
 
+@pytest.fixture(scope="module")
+def planned(hybrid: Graph, tiles: np.ndarray) -> Planned:
+    """A plan by method, bits and target, made once."""
+
+    @functools.cache
+    def make(method: str, bits: int = 8, target: TargetName = "openvino") -> Plan:
+        return plan_for(hybrid, tiles, Recipe(method, bits, target), 4)
+
+    return make
+
+
 @pytest.mark.parametrize("target", list(TARGETS))
 @pytest.mark.parametrize("method", list(METHODS))
 def test_eight_bits_are_close_and_every_slot_is_quantised(
-    hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray, method: str, target: TargetName
+    hybrid: Graph, planned: Planned, unseen: np.ndarray, method: str, target: TargetName
 ) -> None:
-    plan = plan_for(hybrid, tiles, Recipe(method, 8, target), 4)
+    plan = planned(method, 8, target)
     assert against(plan, hybrid, unseen) < 2e-3
     slots = {slot for site in find_sites(hybrid) for slot in site.activations}
     slots |= {site.weight for site in find_sites(hybrid) if site.weight}
@@ -52,16 +67,16 @@ def test_eight_bits_are_close_and_every_slot_is_quantised(
     assert plan.is_uniform or target == "simulation"
 
 
-def test_few_bits_show_who_is_better(hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray) -> None:
+def test_few_bits_show_who_is_better(hybrid: Graph, planned: Planned, unseen: np.ndarray) -> None:
     lost = {
-        method: against(plan_for(hybrid, tiles, Recipe(method, 4), 4), hybrid, unseen)
+        method: against(planned(method, 4), hybrid, unseen)
         for method in ("q-hyvit", "min-max", "percentile", "easyquant")
     }
     assert lost["q-hyvit"] < min(v for k, v in lost.items() if k != "q-hyvit"), lost
 
 
-def test_the_target_decides_what_is_chosen(hybrid: Graph, tiles: np.ndarray) -> None:
-    plan = plan_for(hybrid, tiles, Recipe("q-hyvit", 8, "openvino"), 4)
+def test_the_target_decides_what_is_chosen(hybrid: Graph, planned: Planned) -> None:
+    plan = planned("q-hyvit")
     for site in find_sites(hybrid):
         if site.weight is not None:
             weight = plan.quantisers[site.weight]
@@ -75,6 +90,19 @@ def test_the_target_decides_what_is_chosen(hybrid: Graph, tiles: np.ndarray) -> 
             assert made.axis is None or site.kind == "depthwise"
     schemes = {q.signed for s, q in plan.quantisers.items() if isinstance(q, Uniform)}
     assert schemes == {True, False}
+
+
+def test_what_targets_allow() -> None:
+    def allowed(target: TargetName, kind: Kind) -> set[tuple[str, bool]]:
+        return {(c.scheme, c.per_channel) for c in TARGETS[target].activations(kind)}
+
+    whole = {("symmetric", False), ("asymmetric", False)}
+    assert allowed("openvino", "attention") == {("symmetric", False)}
+    assert allowed("simulation", "attention") == whole
+    for target in TARGETS:
+        assert allowed(target, "convolution") == allowed(target, "grouped") == whole
+        assert allowed(target, "depthwise") == {*whole, ("symmetric", True), ("asymmetric", True)}
+    assert [c.scheme for c in TARGETS["openvino"].weights("linear")] == ["symmetric"]
 
 
 def test_bridges_stay_quantised_for_what_follows(hybrid: Graph, tiles: np.ndarray) -> None:
@@ -95,9 +123,9 @@ def test_bridges_stay_quantised_for_what_follows(hybrid: Graph, tiles: np.ndarra
 
 
 def test_repq_moves_scales_without_changing_the_network(
-    hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray
+    hybrid: Graph, planned: Planned, unseen: np.ndarray
 ) -> None:
-    plan = plan_for(hybrid, tiles, Recipe("repq-vit", 8), 4)
+    plan = planned("repq-vit")
     moved = [n for n in plan.graph.nodes if n.op == "LayerNormalization"]
     assert len(moved) == 4
     assert all(node.inputs[1].endswith(".scale") for node in moved)
@@ -107,10 +135,10 @@ def test_repq_moves_scales_without_changing_the_network(
 
 
 def test_attention_has_powers_or_twins_where_they_can_be_simulated(
-    hybrid: Graph, tiles: np.ndarray
+    hybrid: Graph, planned: Planned
 ) -> None:
     for method, kind in (("fq-vit", Logarithmic), ("repq-vit", Logarithmic), ("ptq4vit", Twin)):
-        plan = plan_for(hybrid, tiles, Recipe(method, 6, "simulation"), 4)
+        plan = planned(method, 8, "simulation")
         uneven = {s for s, q in plan.quantisers.items() if isinstance(q, kind)}
         softmax = {s for s in plan.quantisers if made_by(hybrid, s) == "softmax"}
         assert len(softmax) == 2
