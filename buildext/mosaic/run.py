@@ -37,7 +37,7 @@ from buildext.mosaic.grid import PROBABILITY as RASTERS
 from buildext.mosaic.grid import BlockId, probability_path, source_path
 from buildext.mosaic.ledger import FOOTPRINTS, LOCK, NAME, PROBABILITY, Ledger, TaskRow, open_ledger
 from buildext.mosaic.options import MosaicOptions, RunOptions
-from buildext.mosaic.outline import outline_block
+from buildext.mosaic.outline import footprints_path, outline_block
 from buildext.mosaic.plan import digest
 from buildext.mosaic.prepare import Prepared, prepare, without_files
 from buildext.mosaic.rows import BlockOutcome, BlockRow
@@ -398,7 +398,9 @@ def _stands(out: Path, row: TaskRow) -> bool:
     """Whether what a row says is done is there."""
     if row.state != "done":
         return False
-    if row.stage == FOOTPRINTS or not row.valid_px:
+    if row.stage == FOOTPRINTS:
+        return not row.buildings or footprints_path(out, row.block).exists()
+    if not row.valid_px:
         return True
     return probability_path(out, row.block).exists() and source_path(out, row.block).exists()
 

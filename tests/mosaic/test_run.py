@@ -147,6 +147,15 @@ def test_nothing_is_done_twice(
     assert read(again).same_as(done[2])
 
 
+def test_a_block_whose_file_is_gone_is_done_again(
+    city: Path, done: tuple[Path, MosaicResult, Made], again: Path
+) -> None:
+    sorted((again / "footprints").glob("*.parquet"))[0].unlink()
+    result = run(city, again)
+    assert result.done == 1 and result.finished is not None
+    assert read(again).same_as(done[2])
+
+
 def test_another_threshold_redoes_the_outlines_alone(city: Path, again: Path) -> None:
     result = run(city, again, cities.with_extract(threshold=0.7))
     assert result.done == result.blocks

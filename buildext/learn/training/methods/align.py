@@ -20,8 +20,8 @@ from buildext.learn.training.engine.phase import Phase
 from buildext.learn.training.engine.predict import predict_scene
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.engine.workshop import Workshop
-from buildext.learn.training.methods.relabel import relabel_scene
 from buildext.learn.training.methods import sda
+from buildext.learn.training.methods.relabel import relabel_scene
 from buildext.learn.training.methods.supervised import Supervised
 
 log = logging.getLogger(__name__)
