@@ -1,6 +1,6 @@
 """The error of the predicted step from roof to footprint, on the test area of the benchmark.
 
-    python docs/experiments/0006-offset-head/measure.py MODEL DATA offset.json
+    python docs/experiments/0006-offset-head/measure.py MODEL DATA offset.json [tiers]
 
 MODEL is a model folder with offset channels, DATA the folder that dataset cards start from, with
 the rendered scenes of `benchmarks.off_nadir`. The network looks at overlapping upright tiles of
@@ -9,6 +9,10 @@ error is the length of the difference of two steps; per building, that of the me
 visible roof. Beside it stand three answers that need no network: no step at all; the mean step of
 the training area's roofs; and their mean step under the angle in question, as one who knows the
 angle, but no heights, would answer.
+
+With `tiers` the truth is finer than what the network was taught: each visible pixel of a roof has
+the step of its own tier, the highest whose roof lies there, and a tier counts as a building does
+above. Its class is still that of the building.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +30,7 @@ import rasterio
 import shapely
 import torch
 from numpy.typing import NDArray
-from rasterio.features import geometry_mask
+from rasterio.features import geometry_mask, rasterize
 
 from buildext.learn.networks.build import load_network
 from buildext.learn.training.data.dataset_card import SceneEntry, ScenePaths
@@ -61,6 +66,34 @@ def read(folder: Path, angle: int) -> LabelledScene:
     )
     image, labels, test = (folder / p for p in (entry.image, entry.labels, "test.gpkg"))
     return read_scene(ScenePaths(f"melbourne/{name}", image, labels, test, entry), True)
+
+
+def by_tier(folder: Path, angle: int, scene: LabelledScene) -> LabelledScene:
+    """The scene with a label, and a step, for each tier."""
+    name = folder / f"angle_{angle:02d}"
+    meta, _, wkb, columns = pyogrio.raw.read(name / "tiers.gpkg")
+    tier = dict(zip(meta["fields"].tolist(), columns, strict=True))
+    names, _, _, columns = pyogrio.raw.read(name / "roofs.gpkg", read_geometry=False)
+    roof = dict(zip(names["fields"].tolist(), columns, strict=True))
+    height_m = dict(zip(roof["structure"].tolist(), roof["height_m"].tolist(), strict=True))
+    # What is burnt last stands: of all roofs over a pixel the highest is the one that is seen.
+    shapes = shapely.from_wkb(wkb)
+    order = np.argsort(tier["height_m"], kind="stable")
+    with rasterio.open(folder / f"{name.name}.tif") as image:
+        numbers = rasterize(
+            ((shapes[i], int(i) + 1) for i in order),
+            out_shape=scene.labels.shape,
+            transform=image.transform,
+            dtype="int32",
+        )
+    steps = np.column_stack([tier["east_m"], -tier["north_m"]]).astype(np.float32)
+    heights = [height_m.get(number, np.nan) for number in tier["structure"].tolist()]
+    return replace(
+        scene,
+        labels=np.where(scene.labels > 0, numbers, 0).astype(np.int32),
+        offsets_m=np.vstack([np.full((1, 2), np.nan, np.float32), steps]),
+        heights_m=np.array([0, *heights], np.float32),
+    )
 
 
 def training_step(folder: Path, scene: LabelledScene) -> tuple[NDArray[np.float64], int]:
@@ -104,6 +137,8 @@ def main() -> None:
     network = load_network(model.card, model.weights)
     axes = [model.card.channels.index(name) for name in CHANNELS]
     scenes = {angle: read(data, angle) for angle in ANGLES_DEG}
+    if sys.argv[4:] == ["tiers"]:
+        scenes = {angle: by_tier(data, angle, scene) for angle, scene in scenes.items()}
     training = {angle: training_step(data, scene) for angle, scene in scenes.items()}
     overall = sum(s for s, _ in training.values()) / sum(n for _, n in training.values())
     pixels: Rows = []
