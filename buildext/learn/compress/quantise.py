@@ -122,7 +122,7 @@ def plan_for(
     bench = Workbench(
         graph,
         tiles,
-        WIDTHS[0] if recipe.bits == MIXED else recipe.bits,
+        recipe.bits if isinstance(recipe.bits, int) else WIDTHS[0],
         TARGETS[recipe.target],
         stride_divisor=stride_divisor,
         device=recipe.device,
