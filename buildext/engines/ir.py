@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from buildext.atomic import as_output_error
-from buildext.engines.openvino import _core, _import_openvino
+from buildext.engines.openvino import import_openvino, shared_core
 
 
 def write_ir(weights: Path, out: Path, tile_px: int | None = None) -> None:
@@ -20,8 +20,8 @@ def write_ir(weights: Path, out: Path, tile_px: int | None = None) -> None:
     Raises:
         OutputError: the files cannot be written.
     """
-    openvino = _import_openvino()
-    model = _core().read_model(weights)
+    openvino = import_openvino()
+    model = shared_core().read_model(weights)
     if tile_px is not None:
         channels = model.input(0).get_partial_shape()[1].get_length()
         model.reshape([1, channels, tile_px, tile_px])

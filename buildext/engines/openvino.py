@@ -29,7 +29,8 @@ from buildext.errors import ModelError, ResourceError, UsageError
 log = logging.getLogger(__name__)
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
+    """The module, which does not report home."""
     # OpenVINO reports its own import to a server unless its telemetry package is missing; with the
     # entry None the import of that package fails and OpenVINO falls back to its silent stub.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -39,19 +40,19 @@ def _import_openvino() -> Any:
 
 
 @functools.cache
-def _core() -> Any:
+def shared_core() -> Any:
     """OpenVINO's core, made once and kept until the process ends.
 
     Its CPU plugin gives the thread that loads it an alternate signal stack, and takes it back from
     whichever thread frees the last reference. Were that one of the pipeline's threads, the main
     thread would be left with a stack that is unmapped, and die of its next signal.
     """
-    return _import_openvino().Core()
+    return import_openvino().Core()
 
 
 def describe_devices() -> str:
     """Devices that OpenVINO has here, each with what it can compute in."""
-    core = _core()
+    core = shared_core()
     return "; ".join(
         f"{name} ({', '.join(core.get_property(name, 'OPTIMIZATION_CAPABILITIES'))})"
         for name in core.available_devices
@@ -85,7 +86,7 @@ class OpenVinoEngine:
         threads: int = 0,
         requests: int = 0,
     ) -> None:
-        openvino, core = _import_openvino(), _core()
+        openvino, core = import_openvino(), shared_core()
         name = "CPU" if device in ("auto", "cpu") else device.upper()
         if name.split(".")[0] not in {found.split(".")[0] for found in core.available_devices}:
             raise UsageError(

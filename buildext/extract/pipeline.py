@@ -213,6 +213,7 @@ def run(job: Job, outputs: Outputs, progress: Progress | None = None) -> Extract
                     frame.transform,
                     frame.crs,
                     job.model.card.channels,
+                    offset_range_m=job.model.card.offset_range_m,
                     metadata=settings,
                     overwrite=outputs.overwrite,
                 )

@@ -2,7 +2,8 @@
 
 A Cloud-Optimised GeoTIFF (COG) in the model grid and the scene's CRS. Each channel of the model is
 a band of uint8 with its name as description; value · 1/255, the band's declared scale, is the
-probability. Pixels without data are marked in an internal mask rather than by a nodata value, since
+probability. Bands that hold the step from roof to footprint declare a scale and an offset that
+make them metres. Pixels without data are marked in an internal mask rather than by a nodata value, since
 all 256 values are probabilities. Overviews are averages of the valid pixels.
 
 A COG holds its overviews before its pixels, so it cannot be written in one pass: blocks go to an
@@ -30,6 +31,7 @@ from buildext.atomic import atomic_path
 from buildext.footprints.destination import output_errors
 from buildext.footprints.raw import Block
 
+STEPS = ("offset_x", "offset_y")
 _INTERIM = {
     "driver": "GTiff",
     "dtype": "uint8",
@@ -86,6 +88,7 @@ def open_probability(
     crs: Any,
     channels: Sequence[str],
     *,
+    offset_range_m: float | None = None,
     metadata: Mapping[str, Any],
     overwrite: bool = False,
     threads: int = 0,
@@ -98,6 +101,7 @@ def open_probability(
         transform: pixels → CRS.
         crs: CRS of rasterio or None.
         channels: names of the bands.
+        offset_range_m: what the model's card says of the channels `offset_x` and `offset_y`.
         metadata: settings of the run, fit for JSON; stored as the tag `buildext`.
         overwrite: replace an existing file.
         threads: that may compress at the end; 0 takes all.
@@ -124,7 +128,10 @@ def open_probability(
             writer = ProbabilityWriter(dataset, path)
             with dataset:
                 dataset.descriptions = tuple(channels)
-                dataset.scales = (1 / 255,) * len(channels)
+                ranges_m = [(offset_range_m or 0.0) if c in STEPS else 0.0 for c in channels]
+                # metres = range · (2 · value / 255 − 1), see `ModelCard.offset_range_m`.
+                dataset.scales = tuple(2 * r / 255 if r else 1 / 255 for r in ranges_m)
+                dataset.offsets = tuple(-r for r in ranges_m)
                 dataset.update_tags(buildext=json.dumps(metadata))
                 yield writer
             with writer.errors():

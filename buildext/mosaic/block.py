@@ -226,6 +226,7 @@ def _predict(job: BlockJob, cells: CellRange, probability: Path, sources: Path) 
             grid.transform_of(whole),
             grid.crs,
             grid.channels,
+            offset_range_m=card.offset_range_m,
             metadata={"buildext": __version__, "model": card.name, "key": job.key},
             overwrite=True,
             threads=job.threads,

@@ -71,6 +71,19 @@ def test_values_mask_and_place_come_back(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_steps_from_roof_to_footprint_are_declared_in_metres(tmp_path: Path) -> None:
+    path = tmp_path / "p.tif"
+    names = ["building", "offset_x", "offset_y"]
+    values = np.array([255, 255, 0], np.uint8)[:, None, None] * np.ones((3, 8, 8), np.uint8)
+    with open_probability(
+        path, (8, 8), TRANSFORM, UTM, names, offset_range_m=60.0, metadata={}
+    ) as writer:
+        writer.write(Block(Window(0, 0, 8, 8), values, np.ones((8, 8), np.bool_)))
+    with rasterio.open(path) as raster:
+        shown = raster.read()[:, 0, 0] * np.array(raster.scales) + np.array(raster.offsets)
+    np.testing.assert_allclose(shown, [1, 60, -60])
+
+
 def test_it_is_a_cog_with_overviews(tmp_path: Path) -> None:
     path = tmp_path / "p.tif"
     write(path)

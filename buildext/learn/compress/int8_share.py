@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from buildext.engines.openvino import _core
+from buildext.engines.openvino import shared_core
 
 INT8 = ("u8", "i8")
 
@@ -42,7 +42,7 @@ def int8_share(path: Path, macs: dict[str, int], tile_px: int, precision: str = 
         tile_px: side of the tiles.
         precision: of what does not run in int8, `f32` or `bf16`.
     """
-    core = _core()
+    core = shared_core()
     model = core.read_model(path)
     model.reshape([1, 3, tile_px, tile_px])
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision})
