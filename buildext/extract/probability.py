@@ -2,8 +2,8 @@
 
 A Cloud-Optimised GeoTIFF (COG) in the model grid and the scene's CRS. Each channel of the model is
 a band of uint8 with its name as description; value · 1/255, the band's declared scale, is the
-probability. Bands that hold the step from roof to footprint declare a scale and an offset that
-make them metres. Pixels without data are marked in an internal mask rather than by a nodata value, since
+probability. Bands that hold the step from roof to footprint declare a scale and an offset that make
+them metres. Pixels without data are marked in an internal mask rather than by a nodata value, since
 all 256 values are probabilities. Overviews are averages of the valid pixels.
 
 A COG holds its overviews before its pixels, so it cannot be written in one pass: blocks go to an
