@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.quantisation import Comparison, config_of
 from buildext.errors import MissingInputError, UsageError
 from buildext.learn.study.design import load_design
 from buildext.learn.training.config import check_config, load_config, resolve_path
@@ -17,8 +18,12 @@ LEAST = {"name": "x", "datasets": ["d"], "schedule": {"steps": 1}}
 
 @pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.toml")), ids=lambda p: p.stem)
 def test_every_recipe_is_valid_and_its_cards_exist(path: Path) -> None:
-    if "study" in tomllib.loads(path.read_text()):
+    values = tomllib.loads(path.read_text())
+    if "study" in values:
         datasets = load_design(path).base["datasets"]
+    elif "arms" in values:
+        recipe = Comparison.model_validate(values)
+        (datasets,) = {tuple(config_of(recipe, arm).datasets) for arm in recipe.arms}
     else:
         datasets = load_config(path).datasets
     for dataset in datasets:
