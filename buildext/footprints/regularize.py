@@ -54,7 +54,7 @@ _SAME_FRAME = math.radians(5)
 # Rounds of finding frames and walls; the second starts from the walls of the first.
 _PASSES = 2
 # Axes that moved by less need no new search for walls.
-_SAME_AXIS = math.radians(1.5)
+_SAME_AXIS = math.radians(0.5)
 # Corners are searched for on a chain simplified by this share of the tolerance.
 _CORNER_SHARE = 1 / 3
 _LEAST_CORNER_TOLERANCE_PX = 0.75

@@ -60,7 +60,7 @@ class Executor(Protocol):
         """Hand in work; at most `capacity` at a time."""
 
     def wait(self) -> list[Ended]:
-        """Wait until something in flight has ended.
+        """Wait until something in flight has ended; may come back early with nothing.
 
         Raises:
             ResourceError: nothing can be done here any more.

@@ -94,18 +94,22 @@ class DaskExecutor:
         self._flying[future] = work
 
     def wait(self) -> list[Ended]:
-        """Wait for the first future that has ended."""
+        """Wait until a future has ended; nothing where its outcome was lost in the same moment."""
         try:
             done = self._distributed.wait(list(self._flying), return_when="FIRST_COMPLETED").done
         except Exception as broken:
             raise _no_scheduler() from broken
         ended = []
         for future in done:
+            status = future.status
+            if status in ("pending", "lost"):
+                # The worker that held the outcome is gone; the scheduler has the work done again.
+                continue
             work = self._flying.pop(future)
-            if future.status == "finished":
+            if status == "finished":
                 ended.append(Ended(work.tag, future.result(), None))
                 continue
-            if future.status != "error":
+            if status != "error":
                 raise _no_scheduler()
             error: BaseException = future.exception()
             if isinstance(error, self._distributed.scheduler.KilledWorker):
