@@ -30,8 +30,8 @@ from rasterio.windows import Window as RasterWindow
 from buildext.atomic import atomic_path
 from buildext.footprints.destination import output_errors
 from buildext.footprints.raw import Block
+from buildext.models.card import OFFSET_CHANNELS
 
-STEPS = ("offset_x", "offset_y")
 _INTERIM = {
     "driver": "GTiff",
     "dtype": "uint8",
@@ -128,8 +128,10 @@ def open_probability(
             writer = ProbabilityWriter(dataset, path)
             with dataset:
                 dataset.descriptions = tuple(channels)
-                ranges_m = [(offset_range_m or 0.0) if c in STEPS else 0.0 for c in channels]
-                # metres = range · (2 · value / 255 − 1), see `ModelCard.offset_range_m`.
+                ranges_m = [
+                    (offset_range_m or 0.0) if c in OFFSET_CHANNELS else 0.0 for c in channels
+                ]
+                # metres = range · (2 · value / 255 − 1), see `Card.offset_range_m`.
                 dataset.scales = tuple(2 * r / 255 if r else 1 / 255 for r in ranges_m)
                 dataset.offsets = tuple(-r for r in ranges_m)
                 dataset.update_tags(buildext=json.dumps(metadata))

@@ -27,6 +27,7 @@ from buildext.footprints.frame import as_pyproj
 ROW_GROUP_FEATURES = 50_000
 BBOX = "bbox"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
+_NOWHERE = np.array([np.inf, np.inf, -np.inf, -np.inf])
 _BBOX_FIELD = pa.field(BBOX, pa.struct([(side, pa.float64()) for side in _SIDES]), nullable=False)
 
 
@@ -37,7 +38,7 @@ class _GeoParquetWriter:
         self._file = file
         self._destination = destination
         self._waiting: list[pa.RecordBatch] = []
-        self._extent = np.array([np.inf, np.inf, -np.inf, -np.inf])
+        self._extent = _NOWHERE.copy()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a batch; a full row group goes to the file."""
@@ -55,7 +56,7 @@ class _GeoParquetWriter:
         self._flush()
         self._file.add_key_value_metadata(
             {
-                "geo": json.dumps(self._geo()),
+                "geo": json.dumps(_geo(self._destination.crs, self._extent)),
                 "buildext": json.dumps(self._destination.metadata),
             }
         )
@@ -71,25 +72,28 @@ class _GeoParquetWriter:
             self._file.write_table(table, row_group_size=ROW_GROUP_FEATURES)
             self._waiting.clear()
 
-    def _geo(self) -> dict[str, Any]:
-        crs = self._destination.crs
-        column: dict[str, Any] = {
-            "encoding": "WKB",
-            "geometry_types": ["Polygon"],
-            "crs": None if crs is None else as_pyproj(crs).to_json_dict(),
-            "edges": "planar",
-            "orientation": "counterclockwise",
-            "covering": {"bbox": {side: [BBOX, side] for side in _SIDES}},
-        }
-        if np.isfinite(self._extent).all():
-            column["bbox"] = self._extent.tolist()
-        return {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}
+
+def _geo(crs: Any, extent: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """What GeoParquet wants to know of the columns; an extent that is not known yet is left out."""
+    column: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": ["Polygon"],
+        "crs": None if crs is None else as_pyproj(crs).to_json_dict(),
+        "edges": "planar",
+        "orientation": "counterclockwise",
+        "covering": {"bbox": {side: [BBOX, side] for side in _SIDES}},
+    }
+    if np.isfinite(extent).all():
+        column["bbox"] = extent.tolist()
+    return {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}
 
 
 @contextlib.contextmanager
 def open_geoparquet(destination: Destination) -> Iterator[FeatureWriter]:
     """GeoParquet 1.1, compressed with zstd."""
-    schema = destination.schema.append(_BBOX_FIELD)
+    # Readers of a whole folder look into the schema; the file says it again, with its extent.
+    geo = json.dumps(_geo(destination.crs, _NOWHERE))
+    schema = destination.schema.append(_BBOX_FIELD).with_metadata({"geo": geo})
     with destination.output_errors():
         file = pq.ParquetWriter(destination.path, schema, compression="zstd")
     try:

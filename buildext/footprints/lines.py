@@ -100,7 +100,7 @@ def open_line(walls: Sequence[Line], start_xy: FloatArray, end_xy: FloatArray) -
 
 def _first_backwards(walls: Sequence[Line], corners: Sequence[Sequence[float]]) -> int | None:
     """The first wall that runs against its heading from its corner to the next."""
-    for number, (wall, a, b) in enumerate(zip(walls, corners, corners[1:], strict=False)):
+    for number, (wall, (a, b)) in enumerate(zip(walls, pairwise(corners), strict=True)):
         if (b[0] - a[0]) * wall.cos + (b[1] - a[1]) * wall.sin < 0:
             return number
     return None

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from buildext.errors import DamagedModelError, ModelError
 
 CARD_NAME = "card.json"
+# The step from roof to footprint, along the columns and down the rows; see `offset_range_m`.
+OFFSET_CHANNELS = ("offset_x", "offset_y")
 
 
 class _Part(BaseModel):
@@ -126,7 +128,7 @@ class Card(_Part):
             raise ValueError(f"got channels {self.channels}; expected `building` first")
         if self.thresholds.contact is not None and "contact" not in self.channels:
             raise ValueError("got a contact threshold, but no channel `contact`")
-        offsets = {"offset_x", "offset_y"} & set(self.channels)
+        offsets = set(OFFSET_CHANNELS) & set(self.channels)
         if len(offsets) != (0 if self.offset_range_m is None else 2):
             raise ValueError("offset_x, offset_y and offset_range_m belong together")
         if not len(self.mean) == len(self.std) == len(self.bands):

@@ -49,7 +49,8 @@ PROBABILITY, FOOTPRINTS = "probability", "footprints"
 # The first files lie in this row and column of blocks; there is room for as many before them.
 FIRST_BLOCK = 1000
 # Without end for any purpose here, and an index of a pixel that still fits 32 bits.
-LATTICE_PX = 2**30
+LATTICE_LEVELS = 30
+LATTICE_PX = 2**LATTICE_LEVELS
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from buildext.errors import MissingInputError
 from buildext.footprints.features import FEATURE_SCHEMA, GEOMETRY
-from buildext.mosaic.grid import LATTICE_PX
+from buildext.mosaic.grid import LATTICE_LEVELS
 from buildext.mosaic.hilbert import hilbert_index
 from buildext.mosaic.outline import BLOCK_SCHEMA, SOURCE_NUMBER, footprints_path
 from buildext.mosaic.rows import BlockRow, SourceRow
@@ -40,10 +40,8 @@ _BATCH_FEATURES = 10_000
 
 def along_curve(blocks: Sequence[BlockRow]) -> list[BlockRow]:
     """Blocks in the order in which a Hilbert curve visits them."""
-    levels = LATTICE_PX.bit_length() - 1
-    index = hilbert_index(
-        [row.block.col for row in blocks], [row.block.row for row in blocks], levels
-    )
+    cols, rows = [row.block.col for row in blocks], [row.block.row for row in blocks]
+    index = hilbert_index(cols, rows, LATTICE_LEVELS)
     return [blocks[place] for place in np.argsort(index).tolist()]
 
 

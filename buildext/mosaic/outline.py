@@ -36,7 +36,14 @@ from buildext.footprints.frame import GridFrame
 from buildext.footprints.raw import RawGroup
 from buildext.footprints.shape import ShapedBuilding, ShapeOptions, shape_groups
 from buildext.footprints.write import open_writer
-from buildext.mosaic.grid import FIRST_BLOCK, FOOTPRINTS, LATTICE_PX, BlockId, MosaicGrid
+from buildext.mosaic.grid import (
+    FIRST_BLOCK,
+    FOOTPRINTS,
+    LATTICE_LEVELS,
+    LATTICE_PX,
+    BlockId,
+    MosaicGrid,
+)
 from buildext.mosaic.groups import owned_groups
 from buildext.mosaic.hilbert import hilbert_index
 from buildext.mosaic.majority import PagedSources, SourcesOf, majority_source
@@ -52,7 +59,6 @@ BLOCK_SCHEMA = FEATURE_SCHEMA.insert(
 )
 # An id is row · 2²⁸ + column: below 2⁵³, which JavaScript still counts, for 33 million rows.
 _COL_BITS = 28
-_LATTICE_LEVELS = LATTICE_PX.bit_length() - 1
 # Length of all outlines of a group, in pixels: 600 km where a pixel is 0.3 m. About 300 bytes a
 # pixel are needed to shape it.
 LARGEST_GROUP_PX = 2_000_000
@@ -199,7 +205,7 @@ def _shaped(
 def _sorted(table: pa.Table) -> pa.Table:
     """Features along the Hilbert curve of their first pixels, of which no two are the same."""
     ids = table["id"].to_numpy()
-    along = hilbert_index(ids & ((1 << _COL_BITS) - 1), ids >> _COL_BITS, _LATTICE_LEVELS)
+    along = hilbert_index(ids & ((1 << _COL_BITS) - 1), ids >> _COL_BITS, LATTICE_LEVELS)
     return table.take(np.argsort(along)).combine_chunks()
 
 

@@ -24,14 +24,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import shapely
+import pyarrow.parquet as pq
 
 from buildext.atomic import as_output_error
 from buildext.errors import NotWritableError
 from buildext.footprints.destination import FeatureWriter
-from buildext.footprints.features import GEOMETRY, polygons_of
-from buildext.footprints.frame import as_pyproj
-from buildext.footprints.geoparquet import BBOX
+from buildext.footprints.features import GEOMETRY
 from buildext.footprints.write import open_writer
 from buildext.mosaic.layer import LAYER_SCHEMA, SOURCE
 
@@ -76,11 +74,9 @@ class PartitionWriter:
         self, folder: Path, crs: Any, metadata: Mapping[str, Any], files: contextlib.ExitStack
     ) -> None:
         self._folder, self._crs, self._metadata = folder, crs, metadata
-        self._schema = _schema(crs)
         self._files = files  # holds the open partition, and ends it as the whole ends
         self._writer: FeatureWriter | None = None
         self._features = 0
-        self._bounds = _nowhere()
         self.done: list[Partition] = []
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -92,9 +88,6 @@ class PartitionWriter:
         writer = self._writer = self._writer or self._start()
         writer.write(_with_sources(batch))
         self._features += len(batch)
-        bounds = shapely.bounds(polygons_of(batch))
-        self._bounds[:2] = np.minimum(self._bounds[:2], bounds[:, :2].min(axis=0))
-        self._bounds[2:] = np.maximum(self._bounds[2:], bounds[:, 2:].max(axis=0))
 
     def end_block(self) -> None:
         """Close the open partition if it has enough: partitions are made of whole blocks."""
@@ -107,21 +100,24 @@ class PartitionWriter:
             return
         self._writer = None
         self._files.close()
-        xmin, ymin, xmax, ymax = self._bounds.tolist()
-        self.done.append(Partition(self._name, self._features, (xmin, ymin, xmax, ymax)))
+        name = self._name
+        # The writer of the file has found them out.
+        geo = json.loads(pq.read_metadata(self._folder / name).metadata[b"geo"])
+        xmin, ymin, xmax, ymax = geo["columns"][GEOMETRY]["bbox"]
+        self.done.append(Partition(name, self._features, (xmin, ymin, xmax, ymax)))
 
     @property
     def _name(self) -> str:
         return f"part-{len(self.done):05d}.parquet"
 
     def _start(self) -> FeatureWriter:
-        self._features, self._bounds = 0, _nowhere()
+        self._features = 0
         return self._files.enter_context(
             open_writer(
                 self._folder / self._name,
                 self._crs,
                 metadata=self._metadata,
-                schema=self._schema,
+                schema=PARTITION_SCHEMA,
             )
         )
 
@@ -152,8 +148,8 @@ def open_partitions(
             yield writer
             writer.close()
         if not writer.done:
-            empty, schema = temporary / "part-00000.parquet", _schema(crs)
-            with open_writer(empty, crs, metadata=metadata, schema=schema):
+            empty = temporary / "part-00000.parquet"
+            with open_writer(empty, crs, metadata=metadata, schema=PARTITION_SCHEMA):
                 pass
         if folder.exists():
             folder.replace(aside)
@@ -163,22 +159,6 @@ def open_partitions(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _schema(crs: Any) -> pa.Schema:
-    """The columns, with what GeoParquet wants to know of them.
-
-    The writer of a file stores that too, but only at its end, when the extent is known. Readers of
-    a whole folder look into the schema instead.
-    """
-    column = {
-        "encoding": "WKB",
-        "geometry_types": ["Polygon"],
-        "crs": as_pyproj(crs).to_json_dict(),
-        "covering": {BBOX: {side: [BBOX, side] for side in ("xmin", "ymin", "xmax", "ymax")}},
-    }
-    geo = {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}
-    return PARTITION_SCHEMA.with_metadata({"geo": json.dumps(geo)})
 
 
 def _with_sources(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -196,7 +176,3 @@ def _with_sources(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
         [columns[column] for column in PARTITION_SCHEMA.names], schema=PARTITION_SCHEMA
     )
-
-
-def _nowhere() -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.array([np.inf, np.inf, -np.inf, -np.inf])

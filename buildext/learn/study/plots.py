@@ -104,7 +104,7 @@ def draw_costs(points: Sequence[Point], metric: str, name: str) -> str:
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
-        for axes, (title, known) in zip(grid, panels, strict=False):
+        for axes, (title, known) in zip(grid[: len(panels)], panels, strict=True):
             scored = [(c, p.arm.score.mean, p) for c, p in known if p.arm.score is not None]
             for cost, score, point in scored:
                 dot = axes.scatter([cost], [score], s=34, color=COLOURS[0], alpha=0.85, zorder=3)

@@ -132,8 +132,9 @@ def run_config(
     sight = build_sight(config.network, config.seed, precision, config.start)
     pool = read_pool(config, base, progress, cache)
     fingerprint = _record(config, pool, out, resume) if accelerator.is_main_process else ""
-    shop = Workshop(config, pool, out, fingerprint, accelerator, progress, resume, sight)
-    shop.common = common
+    shop = Workshop(
+        config, pool, out, fingerprint, accelerator, progress, resume, sight, common=common
+    )
     started = time.monotonic()
     kept = METHODS[config.method.kind](shop)
     scores = shop.validate(kept)

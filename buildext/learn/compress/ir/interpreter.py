@@ -66,7 +66,9 @@ class TorchGraph:
                 change = patch.get((node.name, position))
                 if change is not None:
                     inputs[position] = change(value)
-            values.update(zip(node.outputs, compute(node.op, inputs, attributes), strict=False))
+            made = compute(node.op, inputs, attributes)
+            # A node need not name all of its outputs.
+            values.update(zip(node.outputs, made[: len(node.outputs)], strict=True))
             for name in node.inputs:
                 if self._last_use.get(name) == index and name not in kept:
                     values.pop(name, None)

@@ -43,7 +43,7 @@ def fold_constants(graph: Graph) -> None:
         if sum(value.numel() for value in made) > LARGEST_FOLDED:
             kept.append(node)
             continue
-        for name, value in zip(node.outputs, made, strict=False):
+        for name, value in zip(node.outputs, made[: len(node.outputs)], strict=True):
             graph.constants[name] = np.array(value.numpy(), order="C")
     graph.nodes = kept
 

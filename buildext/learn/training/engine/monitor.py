@@ -8,9 +8,9 @@ import torch
 
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.tiles.height_classes import class_names
-from buildext.learn.training.tiles.offsets import CHANNELS as OFFSET_CHANNELS
 from buildext.learn.training.tiles.offsets import has_offset, to_metres
 from buildext.learn.training.tiles.tensors import Batch
+from buildext.models.card import OFFSET_CHANNELS
 
 THRESHOLD = 0.5
 # The name of the offset's score. It is an error: the smaller, the better.

@@ -20,7 +20,7 @@ from buildext.learn.training.losses.overlap import (
 )
 from buildext.learn.training.losses.pixelwise import bce_loss, focal_loss
 from buildext.learn.training.losses.robust import bootstrap_loss, gce_loss
-from buildext.learn.training.tiles.offsets import CHANNELS as OFFSET_CHANNELS
+from buildext.models.card import OFFSET_CHANNELS
 
 
 def segmentation_loss(

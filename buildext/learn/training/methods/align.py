@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import math
+from itertools import pairwise
 
 import numpy as np
 
-from buildext.align import AlignOptions
 from buildext.learn.training.data.scenes import LabelledScene
 from buildext.learn.training.engine.fit import fit
 from buildext.learn.training.engine.phase import Phase
@@ -21,7 +21,6 @@ from buildext.learn.training.engine.predict import predict_scene
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods import sda
-from buildext.learn.training.methods.relabel import relabel_scene
 from buildext.learn.training.methods.supervised import Supervised
 
 log = logging.getLogger(__name__)
@@ -51,14 +50,13 @@ def adapt_then_align(shop: Workshop) -> Sight:
     adaptation and `method.rounds` times of moving and learning again.
     """
     config = shop.config
-    parts = config.method.rounds + 1
-    ends = [config.schedule.steps * k // parts for k in range(parts + 1)]
-    sda.train(shop, ends[1])
+    first, *others = _shares(config.schedule.steps, config.method.rounds)
+    sda.train(shop, first)
     clean, noisy = shop.pool.scenes("clean"), shop.pool.scenes("noisy")
     task = Supervised(shop.sight, config.loss)
-    for part in range(1, parts):
+    for part, steps in enumerate(others, start=1):
         scenes = [_move(shop, scene) for scene in noisy] + clean
-        fit(shop, Phase(f"aligned-{part}", ends[part + 1] - ends[part], scenes), task)
+        fit(shop, Phase(f"aligned-{part}", steps, scenes), task)
     return shop.sight
 
 
@@ -69,19 +67,27 @@ def _learn_and_move(shop: Workshop, steps: int) -> None:
     errors do not add up.
     """
     config = shop.config
-    parts = config.method.rounds + 1
-    ends = [steps * k // parts for k in range(parts + 1)]
     found = scenes = shop.pool.scenes("noisy")
     task = Supervised(shop.sight, config.loss)
-    for part in range(parts):
+    for part, share in enumerate(_shares(steps, config.method.rounds)):
         if part:
             scenes = [_move(shop, scene) for scene in found]
         name = f"aligned-{part}" if part else "noisy"
-        fit(shop, Phase(name, ends[part + 1] - ends[part], scenes, common=True), task)
+        fit(shop, Phase(name, share, scenes, common=True), task)
+
+
+def _shares(steps: int, rounds: int) -> list[int]:
+    """Steps of the part before the first round and of each round, as equal as may be."""
+    ends = [steps * k // (rounds + 1) for k in range(rounds + 2)]
+    return [b - a for a, b in pairwise(ends)]
 
 
 def _move(shop: Workshop, scene: LabelledScene) -> LabelledScene:
     """The scene with its labels where the network sees them now."""
+    # Alignment needs shapely, which a machine that trains from packed tiles may lack.
+    from buildext.align import AlignOptions
+    from buildext.learn.training.methods.relabel import relabel_scene
+
     finest, coarsest = shop.config.sampling.gsd_m
     # The middle of what the network is trained on, but no finer than the scene.
     gsd_m = max(math.sqrt(finest * coarsest), scene.gsd_m)

@@ -6,28 +6,9 @@ from collections.abc import Callable
 
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.engine.workshop import Workshop
-from buildext.learn.training.methods import adapt, dml, kd, sda, supervised
+from buildext.learn.training.methods import adapt, align, dml, kd, sda, supervised
 
 Method = Callable[[Workshop], Sight]
-
-
-def _align(shop: Workshop) -> Sight:
-    # Alignment needs shapely, which a machine that trains from packed tiles may lack.
-    from buildext.learn.training.methods import align
-
-    return align.train(shop)
-
-
-def _align_then_adapt(shop: Workshop) -> Sight:
-    from buildext.learn.training.methods import align
-
-    return align.train_then_adapt(shop)
-
-
-def _adapt_then_align(shop: Workshop) -> Sight:
-    from buildext.learn.training.methods import align
-
-    return align.adapt_then_align(shop)
 
 
 METHODS: dict[str, Method] = {
@@ -35,8 +16,8 @@ METHODS: dict[str, Method] = {
     "sda": sda.train,
     "kd": kd.train,
     "dml": dml.train,
-    "align": _align,
-    "align+sda": _align_then_adapt,
-    "sda+align": _adapt_then_align,
+    "align": align.train,
+    "align+sda": align.train_then_adapt,
+    "sda+align": align.adapt_then_align,
     "adapt": adapt.train,
 }

@@ -60,7 +60,8 @@ def draw_reliability(counts: dict[str, Reliability], name: str) -> str:
     shown = {channel: c for channel, c in counts.items() if c.pixels.sum()}
     with new_figure(4.6 * max(len(shown), 1), 4.4) as figure:
         all_axes = figure.subplots(1, max(len(shown), 1), squeeze=False)[0]
-        for axes, (channel, count), colour in zip(all_axes, shown.items(), COLOURS, strict=False):
+        for number, (channel, count) in enumerate(shown.items()):
+            axes, colour = all_axes[number], COLOURS[number % len(COLOURS)]
             used = count.pixels > 0
             confidence = count.probability[used] / count.pixels[used]
             share = count.building[used] / count.pixels[used]

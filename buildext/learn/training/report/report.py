@@ -20,8 +20,8 @@ from buildext.learn.training.engine.monitor import is_error
 from buildext.learn.training.report.calibration import Reliability, draw_reliability
 from buildext.learn.training.report.curves import Curve, draw_curves, read_curves
 from buildext.learn.training.report.worst import JudgedTile, show_tile
-from buildext.learn.training.tiles.offsets import CHANNELS as OFFSET_CHANNELS
 from buildext.learn.training.tiles.tensors import Batch
+from buildext.models.card import OFFSET_CHANNELS
 from buildext.page.document import (
     Row,
     document,

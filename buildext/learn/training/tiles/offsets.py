@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-CHANNELS = ("offset_x", "offset_y")
+from buildext.models.card import OFFSET_CHANNELS
 
 Values = TypeVar("Values", NDArray[np.float32], torch.Tensor)
 
@@ -40,4 +40,4 @@ def to_metres(share: Values, range_m: float) -> Values:
 
 def has_offset(channels: tuple[str, ...]) -> bool:
     """Whether a network with these output channels predicts the step."""
-    return CHANNELS[0] in channels
+    return OFFSET_CHANNELS[0] in channels

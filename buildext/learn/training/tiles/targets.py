@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from buildext.learn.training.config import LossSection
 from buildext.learn.training.data.scenes import Tile
 from buildext.learn.training.tiles import offsets
+from buildext.models.card import OFFSET_CHANNELS
 
 # float32 holds every integer below this exactly.
 _NO_BUILDING = np.float32(2**24)
@@ -98,7 +99,7 @@ def offset_target(
     share = offsets.to_share(tile.offset_m, options.offset_range_m)
     # One axis out of range says that the other one is half of a step.
     there = tile.weight & ((share >= 0) & (share <= 1)).all(axis=0)
-    own = share[offsets.CHANNELS.index(channel)]
+    own = share[OFFSET_CHANNELS.index(channel)]
     return np.where(there, own, np.float32(0)), there.astype(np.float32)
 
 
@@ -115,7 +116,7 @@ def make_targets(
     for k, channel in enumerate(channels):
         if channel == "building":
             target[k], weight[k] = building_target(tile, options)
-        elif channel in offsets.CHANNELS:
+        elif channel in OFFSET_CHANNELS:
             target[k], weight[k] = offset_target(tile, channel, options)
         elif tile.instances:
             radius_px = contact_radius_px(tile.gsd_m, options)
