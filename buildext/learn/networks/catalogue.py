@@ -152,6 +152,7 @@ FAMILIES = (
     ),
     Family("Hiera", "Ryali et al., ICML 2023", ("hiera_tiny", "hiera_small")),
     Family("TurboViT-style", "after Wong et al., arXiv 2308.11421", ("turbovit_style",)),
+    Family("Searched", "after Wong et al., arXiv 1809.05989", ("searched",)),
     Family("EfficientFormer", "Li et al., NeurIPS 2022", ("efficientformer_l1",)),
     Family(
         "EfficientFormerV2",

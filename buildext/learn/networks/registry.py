@@ -39,6 +39,7 @@ OWN_FAMILIES = {
     "fastervit_": "fastervit",
     "hiera_": "hiera",
     "mobile_former_": "mobile_former",
+    "searched": "searched",
     "shvit_": "shvit",
     "turbovit_": "turbovit",
 }
