@@ -271,6 +271,7 @@ def _tell_result(result: MosaicResult, out: Path, progress: Progress, kind: str)
             failed={block.name: why for block, why in result.failed.items()},
             damaged=list(result.damaged),
             seconds=round(result.seconds, 2),
+            times=result.times.to_json(),
             megapixels=round(result.pixels / 1e6, 3),
         )
         return
@@ -313,6 +314,18 @@ def _tell_standing(out: Path, state: Standing) -> None:
         f"{doing} · {state.pixels / 1e6:,.1f} MP, {state.buildings} buildings · rest ≈ {eta}",
         highlight=False,
     )
+    if state.times is not None and not state.working:
+        total = state.times.total
+        spent = Table("the last run", "by the clock", "", "core-seconds", "", box=None)
+        for part, span in state.times.spans.items():
+            spent.add_row(
+                part,
+                f"{span.wall_s:,.1f} s",
+                f"{100 * span.wall_s / max(total.wall_s, 1e-9):.1f} %",
+                f"{span.cpu_s:,.1f}",
+                f"{100 * span.cpu_s / max(total.cpu_s, 1e-9):.1f} %",
+            )
+        console.print(spent)
     for source in state.damaged:
         console.print(f"left out: {source.note}", markup=False, soft_wrap=True, highlight=False)
     for name, error in state.failed.items():

@@ -10,10 +10,8 @@ would give.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,8 @@ from buildext.models.card import Card
 from buildext.models.store import load_model
 from buildext.mosaic.grid import LATTICE_PX, BlockId, MosaicGrid, probability_path, source_path
 from buildext.mosaic.lattice import Lattice
-from buildext.mosaic.rows import BlockOutcome
+from buildext.mosaic.rows import BlockOutcome, worker_name
+from buildext.mosaic.times import Span
 from buildext.scene.layered import LayeredScene
 from buildext.scene.plane import Placed, Plane
 from buildext.scene.scaling import Stretch
@@ -102,7 +101,7 @@ def predict_block(job: BlockJob) -> BlockOutcome:
         DamagedSceneError: a file cannot be read; its name is in `file`.
         BuildextError: the model or the output cannot be used.
     """
-    start = time.perf_counter()
+    start = Span.now()
     probability, sources = probability_path(job.out, job.block), source_path(job.out, job.block)
     valid_px = 0
     if job.cells is not None:
@@ -113,12 +112,8 @@ def predict_block(job: BlockJob) -> BlockOutcome:
     if not valid_px:
         for path in (probability, sources):
             path.unlink(missing_ok=True)
-    return BlockOutcome(0, valid_px, time.perf_counter() - start, worker_name())
-
-
-def worker_name() -> str:
-    """Host and process, for the ledger."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    took = Span.now().since(start)
+    return BlockOutcome(0, valid_px, took.wall_s, worker_name(), cpu_s=took.cpu_s)
 
 
 def open_layers(job: BlockJob, card: Card) -> LayeredScene:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +39,7 @@ from buildext.mosaic.layer import LAYER_SCHEMA, along_curve, block_features, nam
 from buildext.mosaic.partitions import Partition, open_partitions
 from buildext.mosaic.rows import BlockRow, SourceRow
 from buildext.mosaic.summary import Account, write_summary
+from buildext.mosaic.times import Span, Times
 from buildext.mosaic.totals import Totals
 from buildext.mosaic.vrt import extent_of, write_vrt
 from buildext.progress import Progress, SilentProgress
@@ -77,7 +77,7 @@ def finish(
     progress: Progress | None = None,
     *,
     failed: Mapping[BlockId, str] | None = None,
-    run_s: float | None = None,
+    times: Times | None = None,
 ) -> Finished:
     """Write the outputs of a mosaic.
 
@@ -90,7 +90,7 @@ def finish(
         formats: which of `LAYER_FORMATS` to write.
         progress: told of features.
         failed: blocks that were given up, and why.
-        run_s: time of the whole run so far, for the page.
+        times: of the run so far, for the page.
 
     Raises:
         UsageError: an unknown format.
@@ -98,7 +98,7 @@ def finish(
         MissingInputError: the file of a block is not what the ledger says.
         OutputError: an output cannot be written.
     """
-    start = time.perf_counter()
+    start = Span.now()
     progress = progress or SilentProgress()
     for name in formats:
         if name not in LAYER_FORMATS:
@@ -137,13 +137,15 @@ def finish(
         ),
     )
     outputs = (*folder, *layers, raster, catalog)
-    seconds = time.perf_counter() - start
+    took = Span.now().since(start)
+    spent = Times(times and times.spans)
+    spent.add("merge", took)
     with atomic_path(page, overwrite=True) as temporary:
         account = Account(out.resolve().name, grid, blocks, sources, failed or {}, totals, settings)
-        text = write_summary(account, [p.relative_to(out) for p in outputs], seconds, run_s)
+        text = write_summary(account, [p.relative_to(out) for p in outputs], spent)
         temporary.write_text(text, encoding="utf-8")
-    log.info("%d buildings merged in %.1f s", totals.all.buildings, seconds)
-    return Finished(totals, (*outputs, page), seconds)
+    log.info("%d buildings merged in %.1f s", totals.all.buildings, took.wall_s)
+    return Finished(totals, (*outputs, page), took.wall_s)
 
 
 def _write_layer(

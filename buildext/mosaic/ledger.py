@@ -1,9 +1,28 @@
 """The ledger: what is done, what is not, and what went wrong, in one SQLite file of the mosaic.
 
-Only the coordinating process writes it, one short transaction for each thing that happens, so a
-process that is killed leaves the ledger as it was before or after, never between. A block counts as
-done when its row says so *and* names the key under which it was done; the key is a hash of all that
-it depends on. Anybody may read along.
+Only the coordinating process writes it. A block counts as done when its row says so *and* names the
+key under which it was done; the key is a hash of all that it depends on. Anybody on the same
+machine may read along.
+
+What may be lost, and when? To wait for the disk takes long, and a city has many tasks, so there is
+a write-ahead log (https://www.sqlite.org/wal.html), and two kinds of transactions:
+
+- *Most* are not waited for (`synchronous = normal`). A process that is killed loses nothing that
+  was committed, since that is with the operating system. When the power fails, the last seconds are
+  lost; the log is checked frame by frame, so a tail that did not reach the disk is cut off, and
+  what is before it is sound. What happens to tasks (`begin`, `done`, `failed`) is committed once a
+  round of the run, with all that came back in it. A lost `done` costs its task: it is done once
+  more and comes out the same.
+- *Before results are replaced* (`wait_for`, and the fact that the outputs are not those of the
+  blocks any more) the transaction, and all before it, is on the disk when the call returns
+  (`synchronous = full`). A row that says "done" under an old key must be gone for good before its
+  raster is touched: else, after a power failure and with the old options, it would vouch for the
+  new one.
+
+Where a file system has no write-ahead log, every transaction is waited for. At the end the log is
+folded into the file, unless somebody reads just then, so that a finished mosaic can be copied and
+read where nobody may write. (The log lies in shared memory: it cannot be read from another machine
+over a network drive while the run lasts.)
 
 A second, empty file is the lock: it is held for as long as a process coordinates the mosaic, and
 the operating system lets go of it when the process dies, however it dies.
@@ -82,8 +101,11 @@ class TaskRow:
 class Ledger:
     """An open ledger; made by `open_ledger` and `read_ledger`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, hasty: str = "full") -> None:
+        """`hasty`: how much most transactions wait for the disk, see `pragma synchronous`."""
         self._connection = connection
+        self._hasty = hasty
+        self._connection.execute(f"pragma synchronous = {hasty}")
 
     def fact(self, name: str) -> Any:
         """A stored value, or None."""
@@ -92,9 +114,9 @@ class Ledger:
         ).fetchone()
         return None if found is None else json.loads(found[0])
 
-    def set_fact(self, name: str, value: Any) -> None:
-        """Store a value fit for JSON."""
-        with self._connection:
+    def set_fact(self, name: str, value: Any, *, firmly: bool = False) -> None:
+        """Store a value fit for JSON; `firmly`: it is on the disk when the call returns."""
+        with self._firmly() if firmly else self._connection:
             self._connection.execute(
                 "insert or replace into facts values (?, ?)", (name, json.dumps(value))
             )
@@ -163,15 +185,21 @@ class Ledger:
 
     def wait_for(self, tasks: Sequence[tuple[BlockId, Stage, str]]) -> None:
         """Write down what is to be done (again): block, stage and the key it will have."""
-        with self._connection:
+        if not tasks:
+            return
+        with self._firmly():
             self._connection.executemany(
                 "insert or replace into blocks values "
                 "(?, ?, ?, 'waiting', ?, 0, '', '', 0, 0, 0, '{}', '')",
                 [(block.row, block.col, stage, key) for block, stage, key in tasks],
             )
 
+    def commit(self) -> None:
+        """End a round: what happened to tasks since the last one will survive this process."""
+        self._connection.commit()
+
     def begin(self, block: BlockId, stage: Stage) -> None:
-        """A task was handed to a worker."""
+        """A task was handed to a worker; counts from the next `commit` on, as the next two do."""
         self._update(
             block, stage, "state = 'running', attempts = attempts + 1, started = datetime('now')"
         )
@@ -205,11 +233,21 @@ class Ledger:
 
     def _update(self, block: BlockId, stage: Stage, change: str, *values: Any) -> None:
         # `change` is text of this file, never of a user.
-        with self._connection:
-            self._connection.execute(
-                f"update blocks set {change} where row = ? and col = ? and stage = ?",  # nosec B608
-                (*values, block.row, block.col, stage),
-            )
+        self._connection.execute(
+            f"update blocks set {change} where row = ? and col = ? and stage = ?",  # nosec B608
+            (*values, block.row, block.col, stage),
+        )
+
+    @contextlib.contextmanager
+    def _firmly(self) -> Iterator[None]:
+        """A transaction of its own that is on the disk when the block ends."""
+        self._connection.commit()
+        self._connection.execute("pragma synchronous = full")
+        try:
+            with self._connection:
+                yield
+        finally:
+            self._connection.execute(f"pragma synchronous = {self._hasty}")
 
 
 @contextlib.contextmanager
@@ -229,9 +267,13 @@ def open_ledger(out: Path) -> Iterator[Ledger]:
             if not connection.execute("select 1 from sqlite_master").fetchone():
                 # All at once: a process that is killed here leaves nothing, or a ledger.
                 connection.executescript(f"begin; {_SCHEMA} commit;")
+            (journal,) = connection.execute("pragma journal_mode = wal").fetchone()
         except sqlite3.Error as error:
             raise OutputError(f"{out / NAME}: the ledger cannot be opened ({error})") from error
-        yield _checked(Ledger(connection), out)
+        # Without a log, a power failure in a hasty transaction could damage the file.
+        ledger = _checked(Ledger(connection, "normal" if journal == "wal" else "full"), out)
+        stack.callback(_fold, connection)
+        yield ledger
 
 
 @contextlib.contextmanager
@@ -261,6 +303,14 @@ def is_held(out: Path) -> bool:
             return False
     except UsageError:
         return True
+
+
+def _fold(connection: sqlite3.Connection) -> None:
+    """Commit, and fold the log into the file; somebody who reads meanwhile keeps the log there."""
+    connection.commit()
+    connection.execute("pragma busy_timeout = 0")
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("pragma journal_mode = delete")
 
 
 def _checked(ledger: Ledger, out: Path) -> Ledger:

@@ -17,9 +17,6 @@ kept wherever and however it is met.
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +46,8 @@ from buildext.mosaic.hilbert import hilbert_index
 from buildext.mosaic.majority import PagedSources, SourcesOf, majority_source
 from buildext.mosaic.ownership import PAGE_PX, Pages
 from buildext.mosaic.raster import MosaicRaster
-from buildext.mosaic.rows import BlockOutcome, OutlineOptions
+from buildext.mosaic.rows import BlockOutcome, OutlineOptions, worker_name
+from buildext.mosaic.times import Span
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +94,7 @@ def outline_block(
         SceneError: a raster is damaged.
         OutputError: the file cannot be written.
     """
-    start = time.perf_counter()
+    start = Span.now()
     frame = anchor(grid)
     batches: list[pa.RecordBatch] = []
     groups = 0
@@ -110,15 +108,14 @@ def outline_block(
         read = sorted(seen.name for seen in raster.seen)
     table = _sorted(pa.Table.from_batches(batches, BLOCK_SCHEMA))
     _write(table, footprints_path(out, block), grid)
-    seconds = time.perf_counter() - start
+    took = Span.now().since(start)
     details: dict[str, Any] = {
         "read": read,
         "groups": groups,
         "area_m2": round(float(table["area_m2"].to_numpy().sum()), 2),
     }
-    log.info("block %s: %d buildings in %.2f s", block, len(table), seconds)
-    worker = f"{socket.gethostname()}:{os.getpid()}"
-    return BlockOutcome(len(table), 0, seconds, worker, details)
+    log.info("block %s: %d buildings in %.2f s", block, len(table), took.wall_s)
+    return BlockOutcome(len(table), 0, took.wall_s, worker_name(), details, took.cpu_s)
 
 
 def anchor(grid: MosaicGrid) -> GridFrame:

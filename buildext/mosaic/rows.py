@@ -6,6 +6,8 @@ them. These rows and options are all that passes between the two, next to the fi
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -41,6 +43,7 @@ class BlockOutcome:
         seconds: time that the work took.
         worker: host and process that did it.
         details: what else is worth keeping in the ledger, fit for JSON.
+        cpu_s: processor seconds of the worker's process meanwhile.
     """
 
     buildings: int
@@ -48,6 +51,12 @@ class BlockOutcome:
     seconds: float
     worker: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    cpu_s: float = 0.0
+
+
+def worker_name() -> str:
+    """Host and process, as outcomes name their worker."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @dataclass(frozen=True, slots=True)

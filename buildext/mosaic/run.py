@@ -40,8 +40,9 @@ from buildext.mosaic.options import MosaicOptions, RunOptions
 from buildext.mosaic.outline import footprints_path, outline_block
 from buildext.mosaic.plan import digest
 from buildext.mosaic.prepare import Prepared, prepare, without_files
-from buildext.mosaic.rows import BlockOutcome, BlockRow
+from buildext.mosaic.rows import BlockOutcome, BlockRow, worker_name
 from buildext.mosaic.schedule import Board, Task
+from buildext.mosaic.times import Span, Times
 from buildext.progress import Progress
 from buildext.scene.access import is_remote
 
@@ -66,6 +67,7 @@ class MosaicResult:
         exit_code: of the first of these, 0 where there is none.
         finished: the outputs; None where they were up to date.
         seconds: that the run took.
+        times: where they went.
     """
 
     blocks: int
@@ -76,6 +78,7 @@ class MosaicResult:
     exit_code: int
     finished: Finished | None
     seconds: float
+    times: Times
 
 
 def run_mosaic(
@@ -100,17 +103,24 @@ def run_mosaic(
         BuildextError: the run cannot begin, or cannot go on.
     """
     start = time.perf_counter()
+    times = Times()
     make_folder(out)
     with open_ledger(out) as ledger:
-        ledger.set_fact("names", [n if is_remote(n) else str(Path(n).absolute()) for n in names])
-        ledger.set_fact("options", options.to_json())
-        prepared = prepare(ledger, out, names, options, progress)
-        if how.fail_fast:
-            _refuse_damage(ledger)
-        sweep(out)
-        run = _Run(ledger, out, prepared, executor, how, progress)
+        with times.during("plan"):
+            known = [n if is_remote(n) else str(Path(n).absolute()) for n in names]
+            ledger.set_fact("names", known)
+            ledger.set_fact("options", options.to_json())
+            prepared = prepare(ledger, out, names, options, progress)
+            if how.fail_fast:
+                _refuse_damage(ledger)
+            sweep(out)
+            run = _Run(ledger, out, prepared, executor, how, progress, times)
+            run.begin()
         run.go()
-        finished = _finish(ledger, out, run, options, progress, time.perf_counter() - start)
+        with times.during("merge"):
+            finished = _finish(ledger, out, run, options, progress)
+        if run.count or finished is not None:
+            ledger.set_fact("times", times.to_json())
         rows = ledger.tasks()
         return MosaicResult(
             blocks=len(prepared.plan.blocks),
@@ -121,6 +131,7 @@ def run_mosaic(
             exit_code=run.exit_code,
             finished=finished,
             seconds=time.perf_counter() - start,
+            times=times,
         )
 
 
@@ -131,7 +142,7 @@ def make_folder(out: Path) -> None:
         OutputExistsError: it holds other things.
         NotWritableError: it cannot be made.
     """
-    ours = {NAME, f"{NAME}-journal", LOCK}
+    ours = {LOCK, NAME, *(f"{NAME}-{kind}" for kind in ("journal", "wal", "shm"))}
     if out.is_dir() and (there := {p.name for p in out.iterdir()}) - ours and NAME not in there:
         raise OutputExistsError(
             f"the folder {out} exists and is no mosaic; expected a new or an empty one",
@@ -163,6 +174,7 @@ class _Run:
 
     Attributes:
         prepared: plan and options; what is left out grows as damage is met.
+        times: where the time goes.
         count: tasks that were done.
         failed: blocks that were given up, and why.
         exit_code: of the first of them.
@@ -176,9 +188,10 @@ class _Run:
         executor: Executor,
         how: RunOptions,
         progress: Progress,
+        times: Times,
     ) -> None:
         self._ledger, self._out, self.prepared = ledger, out.absolute(), prepared
-        self._executor, self._how, self._progress = executor, how, progress
+        self._executor, self._how, self._progress, self.times = executor, how, progress, times
         self.count = 0
         self.failed: dict[BlockId, str] = {}
         self.exit_code = 0
@@ -196,12 +209,8 @@ class _Run:
             {row.block: _read(row.details) for row in rows.values() if row.stage == FOOTPRINTS},
         )
 
-    def go(self) -> None:
-        """Do all that can be done.
-
-        Raises:
-            BuildextError: the run cannot go on, or the user does not wish it to.
-        """
+    def begin(self) -> None:
+        """Write down what is to be done, and remove what is out of date."""
         tasks = self._board.open_tasks()
         self._ledger.wait_for(tasks)
         for block, stage, _ in tasks:
@@ -211,24 +220,40 @@ class _Run:
         left = len({block for block, _, _ in tasks})
         self._progress.note(f"{len(self._blocks)} blocks, of which {left} are to be done")
         self._progress.start("blocks", sum(self._cost((block, stage)) for block, stage, _ in tasks))
+
+    def go(self) -> None:
+        """Do all that can be done: round after round of handing out and taking back.
+
+        Raises:
+            BuildextError: the run cannot go on, or the user does not wish it to.
+        """
         while True:
-            self._hand_out()
-            if not self._flying:
-                break
-            for ended in self._executor.wait():
-                self._flying -= 1
-                self._take_back(ended)
+            with self.times.during("blocks"):
+                room = self._executor.capacity() - self._flying
+            with self.times.during("ledger"):
+                works = self._next(room)
+                self._ledger.commit()
+            with self.times.during("blocks"):
+                for work in works:
+                    self._executor.submit(work)
+                self._flying += len(works)
+                if not self._flying:
+                    break
+                ended = self._executor.wait()
+            with self.times.during("ledger"):
+                for one in ended:
+                    self._flying -= 1
+                    self._take_back(one)
         self._progress.finish()
         self._ledger.forget([b for b in self._dropped if b not in self.failed])
 
-    def _hand_out(self) -> None:
-        room = self._executor.capacity() - self._flying
-        while room > 0 and (taken := self._board.take()) is not None:
+    def _next(self, room: int) -> list[Work]:
+        works: list[Work] = []
+        while len(works) < room and (taken := self._board.take()) is not None:
             task, _ = taken
             self._ledger.begin(*task)
-            self._executor.submit(self._work(task))
-            self._flying += 1
-            room -= 1
+            works.append(self._work(task))
+        return works
 
     def _work(self, task: Task) -> Work:
         block, stage = task
@@ -269,6 +294,9 @@ class _Run:
 
     def _done(self, task: Task, outcome: BlockOutcome) -> None:
         block, stage = task
+        if outcome.worker != worker_name():
+            # What this process does itself is counted with its own time.
+            self.times.add("blocks", Span(0.0, outcome.cpu_s))
         key = self._board.end(task, _read(outcome.details))
         if key is None:
             return
@@ -328,7 +356,6 @@ def _finish(
     run: _Run,
     options: MosaicOptions,
     progress: Progress,
-    run_s: float,
 ) -> Finished | None:
     """Write the outputs, unless they are those of just these blocks already."""
     prepared = run.prepared
@@ -348,7 +375,7 @@ def _finish(
     if run.failed and not any(row.valid_px for row in blocks):
         # Nothing came of it, for a reason that the caller is told.
         return None
-    ledger.set_fact("finished", None)
+    ledger.set_fact("finished", None, firmly=True)
     settings = {
         "buildext": __version__,
         "label_kind": label,
@@ -368,7 +395,7 @@ def _finish(
         options.formats,
         progress,
         failed=run.failed,
-        run_s=run_s,
+        times=run.times,
     )
     ledger.set_fact("finished", key)
     return finished

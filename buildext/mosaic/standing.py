@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from buildext.mosaic.ledger import STAGES, Stage, State, TaskRow, is_held, read_ledger
 from buildext.mosaic.rows import SourceRow
 from buildext.mosaic.schedule import Task
+from buildext.mosaic.times import Times
 
 Name = TypeVar("Name", bound=str)
 
@@ -29,6 +30,7 @@ class Standing:
         failed: what went wrong in blocks that were given up, by name.
         damaged: files that were left out.
         workers: blocks done by each worker.
+        times: where the time of the last run went; None before its end.
     """
 
     working: bool
@@ -41,10 +43,14 @@ class Standing:
     failed: Mapping[str, str]
     damaged: tuple[SourceRow, ...]
     workers: Mapping[str, int]
+    times: Times | None
 
     def to_json(self) -> dict[str, Any]:
         """The state as plain values."""
-        return {**asdict(self), "damaged": [asdict(source) for source in self.damaged]}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["damaged"] = [asdict(source) for source in self.damaged]
+        values["times"] = None if self.times is None else self.times.to_json()
+        return values
 
 
 def standing(out: Path) -> Standing:
@@ -57,6 +63,7 @@ def standing(out: Path) -> Standing:
         tasks = ledger.tasks()
         sources = ledger.sources()
         finished = ledger.fact("finished") is not None
+        times = ledger.fact("times")
     rows = list(tasks.values())
     counts = {stage: _count(row.state for row in rows if row.stage == stage) for stage in STAGES}
     seconds = {stage: _mean(rows, stage) for stage in STAGES}
@@ -72,6 +79,7 @@ def standing(out: Path) -> Standing:
         failed={f"{r.block} {r.stage}": r.error for r in rows if r.state == "failed"},
         damaged=tuple(source for source in sources if source.state == "damaged"),
         workers=_count(row.worker for row in done if row.worker),
+        times=None if times is None else Times.from_json(times),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from buildext.mosaic.grid import BlockId, MosaicGrid
 from buildext.mosaic.map import block_map
 from buildext.mosaic.rows import BlockRow, SourceRow
+from buildext.mosaic.times import Times
 from buildext.mosaic.totals import SIZES_M2, Count, Totals
 from buildext.page.document import Row, document, facts, figure, number_cell, table, text_cell
 
@@ -43,16 +44,13 @@ class Account:
     settings: Mapping[str, Any]
 
 
-def write_summary(
-    account: Account, outputs: Sequence[PurePath], merge_s: float, run_s: float | None
-) -> str:
+def write_summary(account: Account, outputs: Sequence[PurePath], times: Times) -> str:
     """The page as HTML.
 
     Args:
         account: of the mosaic.
         outputs: relative paths, to link to.
-        merge_s: seconds that the merge took.
-        run_s: seconds of the whole run, if known.
+        times: of the run that is ending.
     """
     totals, grid = account.totals, account.grid
     valid_px = sum(row.valid_px for row in account.blocks)
@@ -92,7 +90,7 @@ def write_summary(
         "<h2>By block</h2>",
         _by_block(account),
         "<h2>Time</h2>",
-        _times(account, merge_s, run_s),
+        _times(account, times),
         "<h2>Outputs</h2>",
         "<ul>" + "".join(_link(path) for path in outputs) + "</ul>",
         "<details><summary>Settings</summary><pre>"
@@ -211,15 +209,29 @@ def _by_block(account: Account) -> str:
     )
 
 
-def _times(account: Account, merge_s: float, run_s: float | None) -> str:
-    pairs = [
-        ("network, all workers", _duration(sum(row.probability_s for row in account.blocks))),
-        ("outlines, all workers", _duration(sum(row.footprints_s for row in account.blocks))),
-        ("merge", _duration(merge_s)),
+def _times(account: Account, times: Times) -> str:
+    """The parts of the last run, and what the stages took since the mosaic was begun."""
+    total = times.total
+    rows = []
+    for part, span in [*times.spans.items(), ("the run from end to end", total)]:
+        wall = 100 * span.wall_s / max(total.wall_s, 1e-9)
+        cpu = 100 * span.cpu_s / max(total.cpu_s, 1e-9)
+        rows.append(
+            Row(
+                [
+                    text_cell(part),
+                    number_cell(span.wall_s, _duration(span.wall_s)),
+                    number_cell(wall, f"{wall:.1f} %"),
+                    number_cell(span.cpu_s, _duration(span.cpu_s)),
+                    number_cell(cpu, f"{cpu:.1f} %"),
+                ]
+            )
+        )
+    stages = [
+        ("network, all runs", _duration(sum(row.probability_s for row in account.blocks))),
+        ("outlines, all runs", _duration(sum(row.footprints_s for row in account.blocks))),
     ]
-    if run_s is not None:
-        pairs.append(("the run from end to end", _duration(run_s)))
-    return facts(pairs)
+    return table(["part", "by the clock", "share", "core-seconds", "share"], rows) + facts(stages)
 
 
 def _duration(seconds: float) -> str:

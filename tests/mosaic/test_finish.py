@@ -26,6 +26,7 @@ from buildext.mosaic.grid import FIRST_BLOCK, BlockId, MosaicGrid, probability_p
 from buildext.mosaic.layer import along_curve
 from buildext.mosaic.outline import footprints_path, outline_block
 from buildext.mosaic.rows import BlockRow, SourceRow
+from buildext.mosaic.times import Span, Times
 from tests.mosaic.rasters import GSD_M, grid_of, options_of, write_mosaic
 
 SOURCES = [
@@ -35,6 +36,7 @@ SOURCES = [
     SourceRow(4, "withdrawn.tif", "gone", "", "2020-01-01T00:00:00Z", "b"),
 ]
 SETTINGS = {"label_kind": "roof", "model": {"name": "test"}}
+TIMES = Times({"blocks": Span(7300.0, 14_000.0)})
 
 
 City = tuple[Path, MosaicGrid, list[BlockRow]]
@@ -259,7 +261,7 @@ def test_the_page_names_totals_and_what_went_wrong(city: City) -> None:
     out, grid, rows = city
     lost = BlockId(FIRST_BLOCK + 3, FIRST_BLOCK)
     result = finish(
-        out, grid, rows, SOURCES, SETTINGS, ("parquet",), failed={lost: "no <memory>"}, run_s=7300.0
+        out, grid, rows, SOURCES, SETTINGS, ("parquet",), failed={lost: "no <memory>"}, times=TIMES
     )
     text = (out / "summary.html").read_text()
     page = _Text()
