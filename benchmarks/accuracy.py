@@ -39,12 +39,15 @@ class Row:
     pixels: Counter[str] = field(default_factory=Counter)
     objects: Counter[str] = field(default_factory=Counter)
     boundary: Counter[str] = field(default_factory=Counter)
+    touching: Counter[str] = field(default_factory=Counter)
 
     def add(self, gsd_m: float, found: dict[str, Any]) -> None:
         self.gsd_m = gsd_m
         for kind, total in (("pixels", self.pixels), ("objects", self.objects)):
             for name in ("true_positives", "false_positives", "false_negatives"):
                 total[name] += found[kind][name]
+        for name in ("found", "apart"):
+            self.touching[name] += (found["touching"] or {}).get(name, 0)
         boundary = found["boundary"]
         for side, score in (("pred", "precision"), ("ref", "recall")):
             contour = boundary[f"{side}_contour_px"]
@@ -66,6 +69,7 @@ class Row:
             "iou": iou,
             "boundary_f1": 2 * near[0] * near[1] / max(sum(near), 1e-9),
             "object_f1": object_f1,
+            "apart": self.touching["apart"] / max(self.touching["found"], 1),
             "found": self.objects["true_positives"] + self.objects["false_positives"],
             "true": self.objects["true_positives"] + self.objects["false_negatives"],
         }
@@ -130,7 +134,7 @@ def main() -> None:
     rows: dict[str, dict[str, float]] = {}
     print(
         f"{'scene':18s} {'GSD':>5s} {'px P':>6s} {'px R':>6s} {'px F1':>6s} {'IoU':>6s} "
-        f"{'bnd F1':>6s} {'obj F1':>6s} {'found':>6s} {'true':>5s}"
+        f"{'bnd F1':>6s} {'obj F1':>6s} {'apart':>6s} {'found':>6s} {'true':>5s}"
     )
     for path in sorted(CARDS.glob("*/dataset.toml")):
         card = tomllib.loads(path.read_text())
@@ -142,7 +146,9 @@ def main() -> None:
         for image, labels in pairs(root, card):
             row.add(*score(image, labels, options))
         figures = rows[card["name"]] = row.figures()
-        shown = f"{figures['object_f1']:6.3f}" if card["instances"] else "     –"
+        shown = "     –      –"
+        if card["instances"]:
+            shown = f"{figures['object_f1']:6.3f} {figures['apart']:6.3f}"
         print(
             f"{card['name']:18s} {row.gsd_m:5.2f} "
             + " ".join(f"{figures[k]:6.3f}" for k in ("precision", "recall", "f1", "iou"))

@@ -35,6 +35,7 @@ from buildext.evaluate.region import choose_frame, choose_region, require_overla
 from buildext.evaluate.scores import ClassScores, Evaluation, Extent, GroupScores
 from buildext.evaluate.sides import Side, check_masks, make_side, read_prediction, read_reference
 from buildext.evaluate.tally import PixelTally, Tiles, tally_pixels
+from buildext.evaluate.touching import touching_scores
 from buildext.progress import Progress, SilentProgress
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ def evaluate_files(
         objects_reliable=ref_mask is None and pred_mask is None,
         shapes=whole.shapes,
         segmentation=whole.segmentation,
+        touching=touching_scores(truth.objects, comparison.overlaps) if ref_mask is None else None,
         classes=_classes(classes, tally, buildings, grouper, options),
         sizes=_sizes(buildings, grouper),
         off_nadir=_by_zone(angle, tally, grouper, options),

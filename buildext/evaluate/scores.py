@@ -21,6 +21,7 @@ from buildext.evaluate.buildings import Buildings
 from buildext.evaluate.calibration import Calibration
 from buildext.evaluate.layers import Repair
 from buildext.evaluate.shape_scores import ShapeScores
+from buildext.evaluate.touching import TouchingScores
 
 SCHEMA_VERSION = 2
 
@@ -187,6 +188,7 @@ class Evaluation:
         objects_reliable: false where a layer was a mask, whose touching buildings are one object.
         shapes: how well the matched buildings are drawn.
         segmentation: splits and merges.
+        touching: pairs of true buildings that touch; None where the truth is a mask.
         classes: scores of each height class, low to high, then `unknown`; empty without heights.
         sizes: scores by the area of the building, small to large.
         off_nadir: scores by the angle under which the ground was seen; empty where nobody told.
@@ -211,6 +213,7 @@ class Evaluation:
     objects_reliable: bool
     shapes: ShapeScores
     segmentation: SegmentationScores
+    touching: TouchingScores | None
     classes: tuple[ClassScores, ...]
     sizes: tuple[GroupScores, ...]
     off_nadir: tuple[GroupScores, ...]
@@ -254,6 +257,8 @@ PROTOCOL = {
     "shapes": "averages over the pairs matched at min_iou",
     "segmentation": "two or more objects that lie at least half in one of the other layer and "
     "together cover at least half of it",
+    "touching": "pairs of true buildings at most gap_m apart; found where a prediction covers at "
+    "least half of each; apart where the two that cover most of them are different ones",
     "classes": "true pixels of the class against predictions inside that class's buildings plus "
     "the false positives nearest to it; a class's tile mean uses the tiles that hold the class",
     "sizes": "matches and misses by the area of the true building, false predictions by their own",

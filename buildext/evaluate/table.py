@@ -11,6 +11,7 @@ from buildext.evaluate.bootstrap import Interval
 from buildext.evaluate.calibration import Calibration
 from buildext.evaluate.scores import ClassScores, Evaluation, GroupScores
 from buildext.evaluate.shape_scores import ShapeScores
+from buildext.evaluate.touching import TouchingScores
 
 _NOTHING = "–"
 
@@ -33,6 +34,8 @@ def format_table(evaluation: Evaluation) -> RenderableType:
         f"merged: {segmentation.merged} true buildings into {segmentation.merging} predictions"
     )
     parts: list[RenderableType] = [head, _main_table(evaluation), counts, splits]
+    if evaluation.touching is not None and evaluation.touching.pairs:
+        parts.append(Text(touching_line(evaluation.touching)))
     parts.extend(_shape_lines(evaluation.shapes))
     for calibration in (evaluation.confidence, evaluation.probability):
         if calibration is not None:
@@ -48,6 +51,15 @@ def format_table(evaluation: Evaluation) -> RenderableType:
             parts.append(_group_table(title, groups))
     parts.extend(Text(f"note: {note}", style="dim") for note in evaluation.notes)
     return Group(*parts)
+
+
+def touching_line(touching: TouchingScores) -> str:
+    """How many of the touching buildings were kept apart."""
+    share = "" if touching.share is None else f" ({touching.share:.1%})"
+    return (
+        f"touching: {touching.apart:,} of {touching.found:,} pairs kept apart{share}; of "
+        f"{touching.pairs - touching.found:,} more a building was not found"
+    )
 
 
 def _main_table(evaluation: Evaluation) -> Table:

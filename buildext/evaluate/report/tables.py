@@ -7,6 +7,7 @@ import html
 from buildext import __version__
 from buildext.evaluate.bootstrap import Interval
 from buildext.evaluate.scores import ClassScores, Evaluation, GroupScores
+from buildext.evaluate.table import touching_line
 from buildext.page.document import Cell, Row, facts, number_cell, table, text_cell
 
 _NOTHING = Cell("–")
@@ -132,6 +133,8 @@ def _outlines(evaluation: Evaluation) -> str:
         f"{parts.split:,} true buildings are split into {parts.pieces:,} predictions; "
         f"{parts.merging:,} predictions merge {parts.merged:,} true buildings."
     )
+    if evaluation.touching is not None and evaluation.touching.pairs:
+        told += f" {touching_line(evaluation.touching).capitalize()}."
     if not rows:
         return f"<p>{told}</p>"
     heads = [f"outlines of {shapes.pairs:,} matched buildings", "mean", "median"]
