@@ -23,8 +23,8 @@ from buildext.errors import LabelError, MissingInputError
 class SceneEntry(BaseModel):
     """One image, or a glob of images, and its labels.
 
-    With a glob in `image`, `{stem}` in `labels` and `area` stands for the image's file name without
-    suffix.
+    With a glob in `image`, `{stem}` in `labels`, `offset_labels` and `area` stands for the image's
+    file name without suffix.
 
     Attributes:
         image: the image, or a glob of images.
@@ -33,6 +33,9 @@ class SceneEntry(BaseModel):
         height_field: the attribute of the labels that holds heights above the ground in metres.
         offset_fields: the two attributes of the labels, east and north in metres, that hold the
             step from each roof to its footprint.
+        offset_labels: a vector file of parts of roofs, such as the tiers of towers, that have the
+            `offset_fields` and the `height_field` in the place of the labels: a pixel of a roof has
+            the step of the highest part over it.
         area: a vector file; labels are complete inside its polygons and unknown outside.
         area_layer: the layer of the area's file, where it holds several.
     """
@@ -44,6 +47,7 @@ class SceneEntry(BaseModel):
     layer: str | None = None
     height_field: str | None = None
     offset_fields: tuple[str, str] | None = None
+    offset_labels: str | None = None
     area: str | None = None
     area_layer: str | None = None
 
@@ -51,6 +55,12 @@ class SceneEntry(BaseModel):
     def _area_of_layer(self) -> SceneEntry:
         if self.area_layer is not None and self.area is None:
             raise ValueError("area_layer names a layer of `area`, which is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_of_offset_labels(self) -> SceneEntry:
+        if self.offset_labels is not None and None in (self.offset_fields, self.height_field):
+            raise ValueError("offset_labels needs `offset_fields` and `height_field`, its columns")
         return self
 
 
@@ -83,6 +93,8 @@ class ScenePaths:
         labels: the label file.
         area: the file of the area of complete labels, if there is one.
         entry: the entry of the card that the files were found by.
+        offsets: the file of the parts of roofs that have the steps, if it is another than that of
+            the labels.
     """
 
     name: str
@@ -90,11 +102,13 @@ class ScenePaths:
     labels: Path
     area: Path | None
     entry: SceneEntry
+    offsets: Path | None = None
 
     def files(self) -> dict[str, Path]:
         """All files that the scene is read from, by their part in it."""
         files = {"image": self.image, "labels": self.labels}
-        return files if self.area is None else {**files, "area": self.area}
+        others = {"offsets": self.offsets, "area": self.area}
+        return files | {part: path for part, path in others.items() if path is not None}
 
 
 def load_card(path: Path) -> DatasetCard:
@@ -137,10 +151,13 @@ def find_scenes(card: DatasetCard, root: Path) -> list[ScenePaths]:
             )
         for image in images:
             labels = _companion(root, entry.labels, image, "labels", card)
-            area = None
+            area = offsets = None
             if entry.area is not None:
                 area = _companion(root, entry.area, image, "area", card)
-            found.append(ScenePaths(f"{card.name}/{image.stem}", image, labels, area, entry))
+            if entry.offset_labels is not None:
+                offsets = _companion(root, entry.offset_labels, image, "offset_labels", card)
+            name = f"{card.name}/{image.stem}"
+            found.append(ScenePaths(name, image, labels, area, entry, offsets))
     found.sort(key=lambda scene: scene.name)
     for one, other in pairwise(found):
         if one.name == other.name:

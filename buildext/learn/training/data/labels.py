@@ -4,6 +4,10 @@ Polygons may come in any CRS; they are brought to the image's and burnt by pixel
 for the `i`-th feature of the layer. Where an area of complete labels is given, everything outside
 it is unknown: neither building nor background. What can be mended is mended and logged (broken
 rings, odd mask values); what would silently teach nonsense is refused.
+
+The steps from roofs to footprints are those of the labels, or of a layer of parts of roofs: a tower
+and its podium are one building, but do not lean alike. The parts are burnt from the lowest to the
+highest, since of all roofs that fall onto a pixel of an image the highest is seen.
 """
 
 from __future__ import annotations
@@ -46,12 +50,15 @@ class Labels:
         heights_m: float32, by label, nan where unknown; None without a height field.
         offsets_m: float32 `(labels, 2)`, steps from roof to footprint along the columns and down
             the rows, nan where unknown; None without the fields.
+        roof_parts: int32 `(H, W)`, rows of `offsets_m`, 0 where there is no part; None where these
+            are the labels.
     """
 
     labels: NDArray[np.int32]
     known: NDArray[np.bool_] | None
     heights_m: NDArray[np.float32] | None
     offsets_m: NDArray[np.float32] | None = None
+    roof_parts: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +103,22 @@ def read_labels(paths: ScenePaths, source: rasterio.DatasetReader) -> Labels:
         return Labels(_read_mask(paths.labels, source), known, None)
     heights = () if entry.height_field is None else (entry.height_field,)
     steps = entry.offset_fields or ()
-    layer = read_layer(paths.labels, entry.layer, (*heights, *steps), source.crs)
+    own = steps if paths.offsets is None else ()
+    layer = read_layer(paths.labels, entry.layer, (*heights, *own), source.crs)
     if known is None or layer.usable.any():
         # With an area an empty layer is a statement, without one it is a mistake.
         _check_place(layer, source)
     heights_m = _heights(layer, heights[0]) if heights else None
-    offsets_m = _offsets(layer, steps, source) if steps else None
-    return Labels(_burn(layer, source), known, heights_m, offsets_m)
+    labels = _burn(layer, source)
+    if paths.offsets is None:
+        offsets_m = _offsets(layer, steps, source) if steps else None
+        return Labels(labels, known, heights_m, offsets_m)
+    parts = read_layer(paths.offsets, None, (*heights, *steps), source.crs)
+    _check_place(parts, source)
+    # What is burnt last stays; a part of unknown height must not hide another.
+    order = np.argsort(np.nan_to_num(_heights(parts, heights[0])[1:]), kind="stable")
+    steps_m = _offsets(parts, steps, source)
+    return Labels(labels, known, heights_m, steps_m, _burn(parts, source, order))
 
 
 def read_layer(path: Path, name: str | None, fields: Sequence[str], crs: Any) -> Layer:
@@ -226,9 +242,15 @@ def _text(bounds: Bounds | None) -> str:
     return "(" + ", ".join(f"{value:.9g}" for value in bounds) + ")"
 
 
-def _burn(layer: Layer, source: rasterio.DatasetReader) -> NDArray[np.int32]:
-    """int32 `(H, W)`: number `i` where the centre of a pixel lies in the `i`-th feature."""
-    burnt = [(layer.shapes[i], int(i) + 1) for i in np.flatnonzero(layer.usable)]
+def _burn(
+    layer: Layer, source: rasterio.DatasetReader, order: NDArray[np.intp] | None = None
+) -> NDArray[np.int32]:
+    """int32 `(H, W)`: number `i` where the centre of a pixel lies in the `i`-th feature.
+
+    Of several the last one in `order` counts, by default in that of the file.
+    """
+    order = np.arange(len(layer.shapes)) if order is None else order
+    burnt = [(layer.shapes[i], int(i) + 1) for i in order[layer.usable[order]]]
     if not burnt:
         return np.zeros(source.shape, np.int32)
     labels: NDArray[np.int32] = rasterio.features.rasterize(

@@ -5,7 +5,10 @@ cut into chunks of at most 1024 px, three files each:
 
 - `ROW_COL.image.png` (or `.jpg`): RGB;
 - `ROW_COL.labels.png`: numbers of buildings, 16-bit gray, or RGB as 24 bits where there are more;
-- `ROW_COL.masks.png`: 8-bit gray; bit 0: the image is valid, bit 1: the label is known.
+- `ROW_COL.masks.png`: 8-bit gray; bit 0: the image is valid, bit 1: the label is known;
+
+and a fourth, `ROW_COL.roof_parts.png`, numbers again, where a step from roof to footprint belongs
+to a part of a roof and not to a label.
 
 Everything else that a `LabelledScene` is stands in the index, with the sha256 of every chunk and of
 the files that the scene was made from: a run trained from a packed copy is the same run.
@@ -33,7 +36,7 @@ INDEX_FILE = "index.json"
 CHUNK_PX = 1024
 VALID_BIT, KNOWN_BIT = 1, 2
 
-Part = Literal["image", "labels", "masks"]
+Part = Literal["image", "labels", "masks", "roof_parts"]
 
 
 class _Entry(BaseModel):
@@ -61,8 +64,10 @@ class PackedScene(_Entry):
     Attributes:
         name: `dataset/stem`; the files lie in the folder `stem`.
         heights_m: by label, null where unknown; null where there are none at all.
-        offsets_m: steps from roof to footprint by label, null where unknown; null without any.
-        label_bits: 16, or 24 where there are more buildings.
+        offsets_m: steps from roof to footprint by label, or by part of a roof, null where unknown;
+            null without any.
+        roof_parts: whether the steps are by part.
+        label_bits: 16, or 24 where there are more buildings or parts.
         image_suffix: `.png`, or `.jpg` where the image was compressed with losses.
         sources: sha256 of the files that the scene was made from, by `name:part`.
     """
@@ -74,6 +79,7 @@ class PackedScene(_Entry):
     instances: bool
     heights_m: tuple[float | None, ...] | None
     offsets_m: tuple[tuple[float, float] | None, ...] | None = None
+    roof_parts: bool = False
     label_bits: Literal[16, 24]
     image_suffix: Literal[".png", ".jpg"]
     sources: dict[str, str]
@@ -144,14 +150,14 @@ def read_packed(folder: Path, entry: PackedScene) -> LabelledScene:
     image = np.empty((*shape, 3), np.uint8)
     labels = np.empty(shape, np.int32)
     masks = np.empty(shape, np.uint8)
+    parts = np.empty(shape, np.int32) if entry.roof_parts else None
     for chunk in entry.chunks:
         place = chunk.window.slices
         image[place] = _decode(folder, entry, chunk, "image")[..., ::-1]
         masks[place] = _decode(folder, entry, chunk, "masks")
-        numbers = _decode(folder, entry, chunk, "labels")
-        if entry.label_bits == 24:
-            numbers = numbers.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
-        labels[place] = numbers
+        labels[place] = _numbers(folder, entry, chunk, "labels")
+        if parts is not None:
+            parts[place] = _numbers(folder, entry, chunk, "roof_parts")
     valid, known = (masks & VALID_BIT) > 0, (masks & KNOWN_BIT) > 0
     if entry.image_suffix == ".jpg":
         image[~valid] = FILL_RGB
@@ -163,8 +169,24 @@ def read_packed(folder: Path, entry: PackedScene) -> LabelledScene:
         unknown = (np.nan, np.nan)
         offsets_m = np.array([o or unknown for o in entry.offsets_m], np.float32)
     return LabelledScene(
-        entry.name, image, labels, valid, known, entry.instances, entry.gsd_m, heights_m, offsets_m
+        entry.name,
+        image,
+        labels,
+        valid,
+        known,
+        entry.instances,
+        entry.gsd_m,
+        heights_m,
+        offsets_m,
+        parts,
     )
+
+
+def _numbers(folder: Path, entry: PackedScene, chunk: ChunkEntry, part: Part) -> NDArray[Any]:
+    numbers = _decode(folder, entry, chunk, part)
+    if entry.label_bits == 24:
+        numbers = numbers.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
+    return numbers
 
 
 def _decode(folder: Path, entry: PackedScene, chunk: ChunkEntry, part: Part) -> NDArray[Any]:
@@ -181,7 +203,7 @@ def _decode(folder: Path, entry: PackedScene, chunk: ChunkEntry, part: Part) -> 
             f"got {path} with another sha256 than its index holds; the file is damaged",
             hint="copy or pack the dataset anew",
         )
-    colour = part == "image" or (part == "labels" and entry.label_bits == 24)
+    colour = part == "image" or (part != "masks" and entry.label_bits == 24)
     flag = cv2.IMREAD_COLOR if colour else cv2.IMREAD_UNCHANGED
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if pixels is None or pixels.shape[:2] != (chunk.height, chunk.width):

@@ -152,7 +152,8 @@ def _pack_scene(
         instances=scene.instances,
         heights_m=heights_m,
         offsets_m=offsets_m,
-        label_bits=16 if scene.labels.max() < 1 << 16 else 24,
+        roof_parts=scene.roof_parts is not None,
+        label_bits=16 if _largest(scene) < 1 << 16 else 24,
         image_suffix=".png" if options.jpeg is None else ".jpg",
         sources=item.hashes,
         chunks=(),
@@ -180,22 +181,35 @@ def _pack_scene(
 def _encode(
     scene: LabelledScene, chunk: ChunkEntry, label_bits: int, jpeg: int | None
 ) -> dict[Part, bytes]:
-    """The three files of a chunk."""
+    """The files of a chunk."""
     place = chunk.window.slices
     masks = VALID_BIT * scene.valid[place].astype(np.uint8)
     masks |= KNOWN_BIT * scene.known[place].astype(np.uint8)
-    labels: NDArray[Any] = scene.labels[place].astype(np.uint16)
-    if label_bits == 24:
-        shifts = np.array([0, 8, 16], np.int32)
-        labels = (scene.labels[place][..., None] >> shifts).astype(np.uint8)
     suffix, settings = ".png", PHOTO
     if jpeg is not None:
         suffix, settings = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, jpeg]
-    return {
+    files: dict[Part, bytes] = {
         "image": _to_bytes(suffix, scene.image[place][..., ::-1], settings),
-        "labels": _to_bytes(".png", labels, DRAWING),
+        "labels": _to_bytes(".png", _as_pixels(scene.labels[place], label_bits), DRAWING),
         "masks": _to_bytes(".png", masks, DRAWING),
     }
+    if scene.roof_parts is not None:
+        parts = _as_pixels(scene.roof_parts[place], label_bits)
+        files["roof_parts"] = _to_bytes(".png", parts, DRAWING)
+    return files
+
+
+def _largest(scene: LabelledScene) -> int:
+    """The largest number of a building or a part."""
+    parts = 0 if scene.roof_parts is None else scene.roof_parts.max()
+    return int(max(scene.labels.max(), parts))
+
+
+def _as_pixels(numbers: NDArray[np.int32], bits: int) -> NDArray[Any]:
+    """Numbers `(h, w)` as 16-bit gray, or `(h, w, 3)` as the bytes of 24 bits."""
+    if bits == 16:
+        return numbers.astype(np.uint16)
+    return (numbers[..., None] >> np.array([0, 8, 16], np.int32)).astype(np.uint8)
 
 
 def _to_bytes(suffix: str, pixels: NDArray[Any], settings: list[int]) -> bytes:
@@ -229,6 +243,7 @@ def reduce_scene(scene: LabelledScene, gsd_m: float) -> LabelledScene:
         labels=scene.labels[nearest],
         valid=valid,
         known=scene.known[nearest],
+        roof_parts=None if scene.roof_parts is None else scene.roof_parts[nearest],
         gsd_m=scene.gsd_m * float(np.sqrt(shape[0] / height * shape[1] / width)),
     )
 

@@ -51,12 +51,13 @@ def read_scene(paths: ScenePaths, instances: bool) -> LabelledScene:
     image = _to_uint8(np.moveaxis(pixels, 0, -1), valid)
     image[~valid] = FILL_RGB
     known = np.ones(valid.shape, bool) if found.known is None else found.known
-    labels = found.labels
+    labels, parts = found.labels, found.roof_parts
     gsd_m = float(np.sqrt(size_m_xy[0] * size_m_xy[1]))
     if max(size_m_xy) / min(size_m_xy) > 1 + SQUARE_TOLERANCE:
         gsd_m = min(size_m_xy)
         image, nearest = _square(image, size_m_xy)
         labels, valid, known = labels[nearest], valid[nearest], known[nearest]
+        parts = None if parts is None else parts[nearest]
     return LabelledScene(
         paths.name,
         image,
@@ -67,6 +68,7 @@ def read_scene(paths: ScenePaths, instances: bool) -> LabelledScene:
         gsd_m,
         found.heights_m,
         found.offsets_m,
+        parts,
     )
 
 

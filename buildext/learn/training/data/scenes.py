@@ -30,6 +30,8 @@ class LabelledScene:
         offsets_m: float32 `(labels, 2)`; the step from the roof of label `i` to its footprint,
             metres along the columns and down the rows, nan where it is unknown. None where the
             labels have none at all.
+        roof_parts: int32 `(H, W)`; where the steps are those of parts of roofs, the row of
+            `offsets_m` for each pixel, 0 where there is no part. None where they are the labels'.
     """
 
     name: str
@@ -41,6 +43,7 @@ class LabelledScene:
     gsd_m: float
     heights_m: NDArray[np.float32] | None = None
     offsets_m: NDArray[np.float32] | None = None
+    roof_parts: NDArray[np.int32] | None = None
 
     @property
     def dataset(self) -> str:

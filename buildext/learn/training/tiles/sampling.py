@@ -105,7 +105,11 @@ class Pyramid:
         if scene.offsets_m is not None:
             # A step is a vector: it turns with the tile, and keeps its length in metres.
             along_tile = scene.offsets_m @ (turn / scale).astype(np.float32)
-            offset_m = np.ascontiguousarray(np.moveaxis(along_tile[labels], -1, 0))
+            number = labels
+            if scene.roof_parts is not None:
+                # Parts are whole roofs, also where something hides them: labels say where.
+                number = np.where(labels > 0, scene.roof_parts[rows, cols], 0)
+            offset_m = np.ascontiguousarray(np.moveaxis(along_tile[number], -1, 0))
         return Tile(pixels, labels, weight, valid, scene.instances, placement.gsd_m, offset_m)
 
 

@@ -203,6 +203,45 @@ def test_offsets_stand_by_label_along_the_axes_of_the_image(
         read(image, layer, offset_fields=("east_m", "up_m"))
 
 
+def test_a_pixel_has_the_step_of_the_highest_part_of_a_roof_over_it(
+    image: Path, houses: Path, tmp_path: Path
+) -> None:
+    # A tower on the podium, before it in the file and higher; the podium's own step is unknown
+    # nowhere, and the second house has no part at all.
+    parts = tmp_path / "parts.gpkg"
+    shapes = [box_px(14, 12, 20, 18), box_px(10, 10, 30, 20), box_px(12, 12, 16, 14)]
+    pyogrio.raw.write(
+        parts,
+        geometry=shapely.to_wkb(np.array(shapes, object)),
+        field_data=[
+            np.array([90.0, 12.0, np.nan]),
+            np.array([0.0, 0.0, 5.0]),
+            np.array([45.0, 6.0, 5.0]),
+        ],
+        fields=["height_m", "east_m", "north_m"],
+        geometry_type="Polygon",
+        crs=CRS,
+    )
+    tall = write_layer(tmp_path / "tall.gpkg", HOUSES, heights=np.array([90.0, 8.0]))
+    entry = SceneEntry(
+        image=image.name,
+        labels=tall.name,
+        height_field="height_m",
+        offset_fields=("east_m", "north_m"),
+        offset_labels=parts.name,
+    )
+    scene = read_scene(ScenePaths("x/scene", image, tall, None, entry, parts), True)
+    assert scene.roof_parts is not None and scene.offsets_m is not None
+    south_m = scene.offsets_m[scene.roof_parts][..., 1]
+    tower, first = np.zeros(scene.labels.shape, bool), scene.labels == 1
+    tower[12:18, 14:20] = True
+    assert (south_m[tower] == -45).all()
+    assert (south_m[first & ~tower] == -6).all()
+    # Where no part lies, nothing is known; heights stay those of the buildings.
+    assert np.isnan(south_m[~first]).all()
+    np.testing.assert_array_equal(scene.heights_m, np.array([0, 90, 8], np.float32))
+
+
 def test_heights_written_as_text_are_read(image: Path, tmp_path: Path) -> None:
     texts = np.array(["12.5", "about 3"], object)
     layer = write_layer(tmp_path / "text.gpkg", HOUSES, heights=texts)

@@ -57,7 +57,10 @@ def rich(dataset_folder: Path, scene: LabelledScene) -> InMemory:
     image[~valid] = FILL_RGB
     heights = np.linspace(0, 130, scene.labels.max() + 1).astype(np.float32)
     heights[5] = np.nan
-    offsets = np.stack([heights / 3, -heights], axis=1)
+    # Steps by parts of roofs: more of them than buildings.
+    offsets = np.linspace(-40, 60, 140).astype(np.float32).reshape(70, 2)
+    offsets[[0, 9]] = np.nan
+    parts = np.where(scene.labels > 0, 1 + np.arange(scene.labels.shape[1]) % 69, 0)
     changed = dataclasses.replace(
         scene,
         image=image,
@@ -65,6 +68,7 @@ def rich(dataset_folder: Path, scene: LabelledScene) -> InMemory:
         known=known,
         heights_m=heights,
         offsets_m=offsets,
+        roof_parts=parts.astype(np.int32),
         gsd_m=0.2512345678901234,
     )
     return InMemory(dataset_folder, changed)
@@ -97,7 +101,7 @@ def test_masks_heights_and_resolution_survive(
     loaded = rich.write(tmp_path / "out")
     assert_same(rich.scene, loaded.scene)
     assert loaded.hashes == {"town/scene:image": "0" * 64}
-    assert len(list((tmp_path / "out" / "scene").iterdir())) == 3 * 4 * 3
+    assert len(list((tmp_path / "out" / "scene").iterdir())) == 3 * 4 * 4
 
 
 def test_more_than_65_535_buildings_survive(rich: InMemory, tmp_path: Path) -> None:
@@ -127,6 +131,8 @@ def test_reducing_takes_the_mean_of_what_has_data(rich: InMemory) -> None:
     assert (half.image[~whole] == FILL_RGB).all()
     np.testing.assert_array_equal(half.labels, rich.scene.labels[1::2, 1::2])
     np.testing.assert_array_equal(half.known, rich.scene.known[1::2, 1::2])
+    assert rich.scene.roof_parts is not None
+    np.testing.assert_array_equal(half.roof_parts, rich.scene.roof_parts[1::2, 1::2])
     assert half.heights_m is rich.scene.heights_m
     assert reduce_scene(rich.scene, 0.9 * gsd_m) is rich.scene
 

@@ -60,6 +60,22 @@ def test_a_roofs_pixel_and_its_step_lead_to_the_footprint(
     assert np.hypot(*tile.offset_m[:, rows[0], cols[0]]) == pytest.approx(17.0, abs=1e-4)
 
 
+def test_steps_of_parts_stand_where_a_roof_is_seen(scene: LabelledScene) -> None:
+    # A podium with a tower on its left half; what lies beside the label is hidden.
+    roofs, parts = np.zeros_like(scene.labels), np.zeros_like(scene.labels)
+    roofs[100:228, 100:228] = 5
+    parts[90:228, 90:228] = 1
+    parts[100:228, 100:164] = 2
+    steps = np.array([[np.nan, np.nan], [0.0, -3.0], [0.0, -40.0]], np.float32)
+    towered = dataclasses.replace(scene, labels=roofs, offsets_m=steps, roof_parts=parts)
+    tile = Pyramid(towered).cut(Placement((164.0, 164.0), 0.0, True, 0.25), 160)
+    assert tile.offset_m is not None
+    np.testing.assert_array_equal(np.isfinite(tile.offset_m[1]), tile.labels > 0)
+    # Mirrored: the tower is on the right.
+    assert (tile.offset_m[1, 16:144, 16:80] == -3).all()
+    assert (tile.offset_m[1, 16:144, 80:144] == -40).all()
+
+
 def leaning_tile(step_m: tuple[float, float]) -> Tile:
     labels = np.zeros((32, 32), np.int32)
     labels[8:24, 8:24] = 1
