@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, depth_first_order
 
 # Bits of the quadrants around a grid point.
 _UPPER_LEFT, _UPPER_RIGHT, _LOWER_LEFT, _LOWER_RIGHT = 1, 2, 4, 8
@@ -183,20 +185,23 @@ def _rings(across: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]
         first corner in sorted order, the upper left one, and goes along its horizontal wall.
     """
     along = np.arange(across.size) ^ 1  # the other end of the horizontal wall
-    step = across[along].tolist()
-    seen = bytearray(across.size)
-    order: list[int] = []
-    starts: list[int] = []
-    for corner in range(0, across.size, 2):
-        if seen[corner] or seen[corner + 1]:
-            continue
-        starts.append(2 * len(order))
-        while not seen[corner]:
-            seen[corner] = 1
-            order.append(corner)
-            corner = step[corner]
-    entered = np.array(order, np.intp)
-    return np.stack([entered, along[entered]], axis=1).reshape(-1), np.array(starts, np.intp)
+    step = across[along]
+    ends = np.arange(0, across.size + 1, 2)  # of the horizontal walls, in the list of corners
+    graph = csr_array((np.ones(step.size, np.int8), step // 2, ends))
+    _, ring = connected_components(graph, directed=False)
+    _, wall, walls = np.unique(ring, return_index=True, return_counts=True)
+    # The way back to each ring's first corner leads on to the next ring instead: so all rings are
+    # one path, to be walked once.
+    first = 2 * wall
+    step[along[across[first]]] = np.append(first[1:], -1)
+    goes_on = step >= 0
+    path = csr_array(
+        (np.ones(step.size - 1, np.int8), step[goes_on], np.append(0, np.cumsum(goes_on))),
+        shape=(step.size, step.size),
+    )
+    entered = depth_first_order(path, first[0], return_predecessors=False)
+    corners = np.stack([entered, along[entered]], axis=1).reshape(-1)
+    return corners, 2 * (np.cumsum(walls) - walls)
 
 
 def _closed_rings(

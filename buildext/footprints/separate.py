@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -88,9 +87,25 @@ def linked(count: int, pairs: NDArray[np.integer]) -> tuple[int, NDArray[np.int3
 
 
 def label_interior(interior: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Number the 4-connected components of a `(H, W)` mask: labels from 1 (0 outside), how many."""
-    labels, count = ndimage.label(interior)
-    return labels, int(count)
+    """Number the 4-connected components of a `(H, W)` mask: labels from 1 (0 outside), how many.
+
+    Runs of pixels in a row are linked instead of pixels: there are far fewer of them.
+    """
+    height, width = interior.shape
+    # Laid end to end, with an empty pixel between rows so that no run goes on into the next one.
+    pitch = width + 1
+    line = np.zeros(height * pitch + 1, np.bool_)
+    line[1:].reshape(height, pitch)[:, :width] = interior
+    begin, end = np.flatnonzero(line[1:] != line[:-1]).reshape(-1, 2).T
+    # Both rise, so that the runs below that share a column with a run are neighbours in the list.
+    first = np.searchsorted(end, begin + pitch, side="right")
+    below = np.searchsorted(begin, end + pitch, side="left") - first
+    run = np.repeat(np.arange(begin.size), below)
+    under = np.arange(run.size) + np.repeat(first - np.cumsum(below) + below, below)
+    count, component = linked(begin.size, np.stack([run, under], axis=1))
+    labels = np.zeros(interior.shape, np.int32)
+    labels[interior] = np.repeat(component + 1, end - begin)
+    return labels, count
 
 
 def grow_back(labels: NDArray[np.int32], seam: NDArray[np.intp], reach_px: int) -> NDArray[np.intp]:
