@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 CACHE_BYTES = 160_000_000
 # Enough to shape many at once; few enough to go on beside the network and not after it.
-_BATCH_BUILDINGS = 256
+_BATCH_BUILDINGS = 512
 
 
 @dataclass(frozen=True, slots=True)

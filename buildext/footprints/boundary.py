@@ -49,10 +49,11 @@ class Boundary:
         middles = ((points[:-1] + points[1:]) / 2)[inside]
         upright = (points[:-1, 0] == points[1:, 0])[inside]
         x, y = middles[:, 0], middles[:, 1]
-        terms = np.stack([np.ones(len(x)), x, y, x * x, x * y, y * y], axis=1)
+        terms = np.stack([np.ones(len(x)), x, y, x * x, x * y, y * y])
         running = np.zeros((len(x) + 1, 2, 6))
-        np.cumsum(terms * ~upright[:, None], axis=0, out=running[1:, 0])
-        np.cumsum(terms * upright[:, None], axis=0, out=running[1:, 1])
+        # Summed along rows of memory, which is several times as fast as down the columns.
+        running[1:, 0] = np.cumsum(terms * ~upright, axis=1).T
+        running[1:, 1] = np.cumsum(terms * upright, axis=1).T
         return cls(middles, np.concatenate([[0], np.cumsum(counts)]), running)
 
     def sums(self, start: IntArray, stop: IntArray) -> FloatArray:

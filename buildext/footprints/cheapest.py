@@ -100,9 +100,10 @@ def cheapest(options: Options, last: IntArray, closed: NDArray[np.bool_]) -> lis
     origin = len(states)
     step = np.concatenate([start, step])
     source = np.concatenate([np.full(len(start), origin), source])
-    order = np.lexsort((target[step], options.begin[wall[step]]))
-    step, source = step[order], source[order]
-    level, goal, price = options.begin[wall[step]], target[step], options.cost[wall[step]]
+    level, goal = options.begin[wall[step]], target[step]
+    order = np.argsort(level * len(states) + goal, kind="stable")
+    step, source, level, goal = step[order], source[order], level[order], goal[order]
+    price = options.cost[wall[step]]
     cost = np.full(len(states) + 1, np.inf)
     cost[origin] = 0.0
     _settle(cost, source, level, goal, price)

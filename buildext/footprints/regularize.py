@@ -36,7 +36,7 @@ from buildext.footprints.walls import (
     Wall,
     candidate_corners,
     find_walls,
-    start_at_corner,
+    start_at_corners,
 )
 
 FloatArray = NDArray[np.float64]
@@ -147,10 +147,11 @@ class Draft:
 
 def prepare(topology: Topology, mode: RegularMode, tolerance_px: float) -> Draft:
     """Divide every arc into walls (steps 1 and 2)."""
-    chains = [
-        start_at_corner(arc.points_xy) if arc.closed else arc.points_xy for arc in topology.arcs
-    ]
     closed = np.array([arc.closed for arc in topology.arcs])
+    chains = [arc.points_xy for arc in topology.arcs]
+    rings = np.flatnonzero(closed).tolist()
+    for number, ring in zip(rings, start_at_corners([chains[n] for n in rings]), strict=True):
+        chains[number] = ring
     ends_xy = np.array([(chain[0], chain[-1]) for chain in chains])
     boundary = Boundary.of(chains)
     fine_px = max(_LEAST_CORNER_TOLERANCE_PX, _CORNER_SHARE * tolerance_px)

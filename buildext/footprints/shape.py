@@ -300,15 +300,25 @@ def _moved_too_far(
     what counts is that no corner stands away from the old outline and that the area between the two
     outlines is narrow everywhere.
     """
-    between = shapely.symmetric_difference(before, after)
-    parts, part_of = shapely.get_parts(between, return_index=True)
-    # Nothing smaller than an octagon of the width that counts can be wide.
-    radius_px = tolerance_px / 2
-    large = shapely.area(parts) > 2.8 * radius_px**2
-    wide = ~shapely.is_empty(shapely.buffer(parts[large], -radius_px, quad_segs=2))
     corners, owner = shapely.get_coordinates(after, return_index=True)
     away = shapely.distance(shapely.points(corners), shapely.boundary(before)[owner])
     too_far = np.zeros(len(after), dtype=bool)
-    too_far[part_of[large][wide]] = True
     too_far[owner[away > _CORNER_REACH * tolerance_px]] = True
+    near = np.flatnonzero(~too_far)
+    between = shapely.symmetric_difference(before[near], after[near])
+    parts, part_of = shapely.get_parts(between, return_index=True)
+    area = shapely.area(parts)
+    left, top, right, bottom = shapely.bounds(parts).T
+    # Nothing smaller than an octagon of the width that counts can be wide, or narrower than it.
+    radius_px = tolerance_px / 2
+    large = (area > 2.8 * radius_px**2) & (np.minimum(right - left, bottom - top) > 1.8 * radius_px)
+    parts, area, part_of = parts[large], area[large], near[part_of[large]]
+    # One wide part is enough, and the largest is the likeliest to be.
+    order = np.lexsort((-area, part_of))
+    parts, part_of = parts[order], part_of[order]
+    largest = np.diff(part_of, prepend=-1) > 0
+    for chosen in (largest, ~largest):
+        asked = np.flatnonzero(chosen & ~too_far[part_of])
+        wide = ~shapely.is_empty(shapely.buffer(parts[asked], -radius_px, quad_segs=2))
+        too_far[part_of[asked[wide]]] = True
     return too_far

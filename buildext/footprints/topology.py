@@ -140,7 +140,7 @@ def cut_into_arcs(polygons: Sequence[Polygon], shelves: IntArray | None = None) 
     step = np.zeros(len(stacked), dtype=np.int64)
     step[:-1] = np.diff(corner_key)
     crack_key = 2 * np.minimum(corner_key, corner_key + step) + (np.abs(step) == width)
-    is_node = np.isin(corner_key, node_keys(crack_key[real], width))
+    is_node = find_nodes(corner_key, crack_key, start)
     lowest = np.minimum.reduceat(np.where(real, crack_key, np.iinfo(np.int64).max), start[:-1])
 
     builder = _Builder(points_xy, corner_key, crack_key)
@@ -178,23 +178,32 @@ def walk_cracks(rings: Sequence[LinearRing]) -> tuple[FloatArray, IntArray]:
     return points, np.concatenate([[0], ends[last]])
 
 
-def node_keys(crack_key: IntArray, width: int) -> IntArray:
-    """Grid corners where more than two different cracks meet.
+def find_nodes(corner_key: IntArray, crack_key: IntArray, start: IntArray) -> NDArray[np.bool_]:
+    """Which corners are nodes: more than two different cracks meet there.
 
     Args:
-        crack_key: int64 `(N,)`; twice the key of the crack's first corner, plus 1 where it is
-            vertical.
-        width: number of corners in a row of the grid.
+        corner_key: int64 `(N,)`, names the place of each corner.
+        crack_key: int64 `(N,)`, names the crack that leaves each corner.
+        start: int64 `(R + 1,)`, where each ring starts; its last corner repeats its first.
+
+    Returns:
+        bool `(N,)`; False at the last corner of each ring, whatever its first is.
     """
-    cracks = np.sort(crack_key)
-    cracks = cracks[np.diff(cracks, prepend=-1) > 0]
-    first = cracks // 2
-    second = first + np.where(cracks % 2 == 1, width, 1)
-    ends = np.sort(np.concatenate([first, second]))
-    # Sorted, a corner of three cracks is the same as the one two places before it.
-    crowded = ends[2:][ends[2:] == ends[:-2]]
-    keys: IntArray = crowded[np.diff(crowded, prepend=-1) > 0]
-    return keys
+    leaving = np.delete(np.arange(len(corner_key)), start[1:] - 1)
+    # Of a place that is walked through once, two cracks are all there is.
+    order = leaving[np.argsort(corner_key[leaving], kind="stable")]
+    same = np.diff(corner_key[order]) == 0
+    again = order[np.append(same, False) | np.append(False, same)]
+    before = again - 1
+    ring = np.searchsorted(start, again, side="right") - 1
+    before = np.where(again == start[ring], start[ring + 1] - 2, before)
+    pair = np.sort([crack_key[before], crack_key[again]], axis=0)
+    place = corner_key[again]
+    # A wall that two buildings share is walked both ways, over the same two cracks each time.
+    other = (np.diff(place) == 0) & (np.diff(pair, axis=1) != 0).any(axis=0)
+    nodes = np.zeros(len(corner_key), dtype=bool)
+    nodes[again] = np.isin(place, place[1:][other])
+    return nodes
 
 
 class _Builder:

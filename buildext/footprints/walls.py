@@ -39,6 +39,8 @@ IntArray = NDArray[np.int64]
 _COLUMNS = (0, 3, 6, 10, 16, 24, 34, 48)
 # A free wall closer than this to an axis whose own wall keeps to the tolerance follows that axis.
 _NEAR_AXIS = math.radians(15)
+# What subtractions may add to a width.
+_ROUNDING_PX = 1e-6
 # Sine of the least turn beside a wall that is moved to an axis.
 _CORNER_SINE = math.sin(math.radians(30))
 # A wall must get ahead by at least this many pixels along its own direction.
@@ -155,12 +157,23 @@ def candidate_corners(
     return corners
 
 
-def start_at_corner(points_xy: FloatArray) -> FloatArray:
-    """Turn a closed chain so that it starts at the point furthest from its centre: a corner."""
-    ring = points_xy[:-1]
-    away = ring - ring.mean(axis=0)
-    first = int((away * away).sum(axis=1).argmax())
-    return np.concatenate([ring[first:], ring[: first + 1]])
+def start_at_corners(rings_xy: Sequence[FloatArray]) -> list[FloatArray]:
+    """Turn closed chains so that each starts at the point furthest from its centre: a corner."""
+    if not rings_xy:
+        return []
+    points = np.concatenate([ring[:-1] for ring in rings_xy])
+    counts = np.array([len(ring) - 1 for ring in rings_xy])
+    first = np.cumsum(counts) - counts
+    ring_of = np.repeat(np.arange(len(counts)), counts)
+    away = points - (np.add.reduceat(points, first) / counts[:, None])[ring_of]
+    square = (away * away).sum(axis=1)
+    furthest = np.flatnonzero(square == np.maximum.reduceat(square, first)[ring_of])
+    _, rank = np.unique(ring_of[furthest], return_index=True)
+    corners = (furthest[rank] - first).tolist()
+    return [
+        np.concatenate([ring[corner:-1], ring[: corner + 1]])
+        for ring, corner in zip(rings_xy, corners, strict=True)
+    ]
 
 
 def find_walls(boundary: Boundary, tasks: Sequence[Task], prices: Prices) -> list[list[Wall]]:
@@ -218,6 +231,8 @@ class _Rows:
         end: int64 `(K,)`, the crack at the next corner.
         stop: int64 `(K,)`, the row after the last of its task.
         angles: float64 `(K, A)`, the axes of its task, in radians.
+        cos: float64 `(K, A)`, their cosines.
+        sin: float64 `(K, A)`, their sines.
         price: float64 `(K, A)`, what a wall along them costs, in px³.
         high: float64 `(K, A)`, furthest offset across each axis on the way to the next corner.
         low: float64 `(K, A)`, the least.
@@ -230,6 +245,8 @@ class _Rows:
     end: IntArray
     stop: IntArray
     angles: FloatArray
+    cos: FloatArray
+    sin: FloatArray
     price: FloatArray
     high: FloatArray
     low: FloatArray
@@ -247,11 +264,13 @@ class _Rows:
         end = np.concatenate([task.corners[1:] for task in tasks]) + offset
         angles = np.array([[axis.angle for axis in task.axes] for task in tasks])[chain]
         price = np.array([[axis.price for axis in task.axes] for task in tasks])[chain]
+        cos, sin = np.cos(angles), np.sin(angles)
         lengths = end - begin
         first = np.cumsum(lengths) - lengths
-        row = np.repeat(np.arange(len(chain)), lengths)
-        middles = boundary.middles_xy[np.arange(len(row)) + (begin - first)[row]]
-        across = middles[:, 1:] * np.cos(angles)[row] - middles[:, :1] * np.sin(angles)[row]
+        crack = np.arange(lengths.sum()) + np.repeat(begin - first, lengths)
+        middles = boundary.middles_xy[crack]
+        across = middles[:, 1:] * np.repeat(cos, lengths, axis=0)
+        across -= middles[:, :1] * np.repeat(sin, lengths, axis=0)
         # A wall ends where the next begins; the last one at the last crack of its chain.
         after = np.minimum(end, boundary.first[1:][where][chain] - 1)
         return cls(
@@ -260,6 +279,8 @@ class _Rows:
             end,
             np.cumsum(counts)[chain],
             angles,
+            cos,
+            sin,
             prices.wall * price,
             np.maximum.reduceat(across, first, axis=0),
             np.minimum.reduceat(across, first, axis=0),
@@ -326,43 +347,47 @@ def _fitting(
         First and last row, heading, cost and axis of each wall; -1 is the axis of a free one.
     """
     tolerance_px = prices.tolerance_px
-    angles = rows.angles[begin]
-    cos, sin = np.cos(rows.angles)[begin], np.sin(rows.angles)[begin]
-    sums = boundary.sums(rows.begin[begin], rows.end[end])
-    _, mean, error = fit_offsets(sums[:, None], cos, sin)
     chord = rows.end_xy[end] - rows.begin_xy[begin]
-    advance = chord[:, :1] * cos + chord[:, 1:] * sin
-    diagonal = rows.price[begin] > prices.wall
+    # No line along an axis can keep to the tolerance where the boundary is twice as wide.
+    pair, axis = np.nonzero(high - low <= 2 * tolerance_px + _ROUNDING_PX)
+    row = begin[pair]
+    cos, sin, price = rows.cos[row, axis], rows.sin[row, axis], rows.price[row, axis]
+    sums = boundary.sums(rows.begin[row], rows.end[end[pair]])
+    _, mean, error = fit_offsets(sums, cos, sin)
+    advance = chord[pair, 0] * cos + chord[pair, 1] * sin
+    least = np.where(price > prices.wall, _LEAST_DIAGONAL * tolerance_px, _LEAST_ADVANCE_PX)
     fits = (
-        (high - mean <= tolerance_px)
-        & (mean - low <= tolerance_px)
-        & (np.abs(advance) >= np.where(diagonal, _LEAST_DIAGONAL * tolerance_px, _LEAST_ADVANCE_PX))
+        (high[pair, axis] - mean <= tolerance_px)
+        & (mean - low[pair, axis] <= tolerance_px)
+        & (np.abs(advance) >= least)
     )
-    cost = error + rows.price[begin]
-    pair, axis = np.nonzero(fits)
+    pair, axis, advance, cost = pair[fits], axis[fits], advance[fits], (error + price)[fits]
 
     # A free wall must be cheaper than one along an axis; its own price is the least it costs.
-    best = np.where(fits, cost, np.inf).min(axis=1)
+    best = np.full(len(begin), np.inf)
+    np.minimum.at(best, pair, cost)
     length = np.hypot(chord[:, 0], chord[:, 1])
     free = np.flatnonzero(
         (best > prices.free)
         & (length >= _LEAST_ADVANCE_PX)
         & ((length >= 2 * tolerance_px) | (end == begin))
     )
-    thickness, tilt = _thickness(sums[free])
+    sums = boundary.sums(rows.begin[begin[free]], rows.end[end[free]])
+    thickness, tilt = _thickness(sums)
     free_cost = thickness * length[free] + prices.free
     good = (thickness <= (tolerance_px / 2.5) ** 2) & (free_cost < best[free])
     free, free_cost, tilt = free[good], free_cost[good], tilt[good]
     ahead = np.cos(tilt) * chord[free, 0] + np.sin(tilt) * chord[free, 1]
     tilt = tilt + np.where(ahead < 0, math.pi, 0.0)
-    off = np.abs((tilt[:, None] - angles[free] + math.pi / 2) % math.pi - math.pi / 2).min(axis=1)
+    angles = rows.angles[begin[free]]
+    off = np.abs((tilt[:, None] - angles + math.pi / 2) % math.pi - math.pi / 2).min(axis=1)
     good = ~(np.isfinite(best[free]) & (off < _NEAR_AXIS))
     free, free_cost, tilt = free[good], free_cost[good], tilt[good]
 
     every = np.concatenate([pair, free])
-    onward = angles[pair, axis] + np.where(advance[pair, axis] > 0, 0.0, math.pi)
+    onward = rows.angles[begin[pair], axis] + np.where(advance > 0, 0.0, math.pi)
     # The last bits of a cosine depend on its place in an array; ties must not depend on them.
-    costs = np.round(np.concatenate([cost[pair, axis], free_cost]), 6)
+    costs = np.round(np.concatenate([cost, free_cost]), 6)
     axes = np.concatenate([axis, np.full(len(free), -1)])
     return begin[every], end[every], np.concatenate([onward, tilt]), costs, axes
 
