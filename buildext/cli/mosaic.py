@@ -86,6 +86,9 @@ def executor_options(command: Any) -> Any:
 @click.argument("names", metavar="SRC...", nargs=-1, required=True)
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="Folder of the mosaic.")
 @extraction_options
+@click.option(
+    "--aoi", help="Where to look: polygon layer, or xmin,ymin,xmax,ymax in the mosaic's CRS."
+)
 @click.option("--crs", help="CRS of the mosaic, projected; default: that of most pixels.")
 @click.option(
     "--block",
@@ -117,6 +120,7 @@ def executor_options(command: Any) -> Any:
 def run(
     names: tuple[str, ...],
     out: Path,
+    aoi: str | None,
     crs: str | None,
     block_px: int,
     order: str,
@@ -143,6 +147,8 @@ def run(
         order=order,
         asset=asset,
         formats=formats,
+        # `retry` may be called from another folder.
+        aoi=str(Path(aoi).absolute()) if aoi and Path(aoi).exists() else aoi,
     )
     if plan_only:
         return _plan(names, out, options, how, progress)

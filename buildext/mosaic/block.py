@@ -31,6 +31,7 @@ from buildext.extract.options import ExtractOptions
 from buildext.extract.pipeline import CACHE_BYTES
 from buildext.extract.predict import predict
 from buildext.extract.probability import open_probability
+from buildext.extract.tiles import Mask
 from buildext.footprints.destination import output_errors
 from buildext.footprints.raw import Block
 from buildext.grid.window import Window
@@ -38,6 +39,7 @@ from buildext.models.card import Card
 from buildext.models.store import load_model
 from buildext.mosaic.grid import LATTICE_PX, BlockId, MosaicGrid, probability_path, source_path
 from buildext.mosaic.lattice import Lattice
+from buildext.mosaic.limit import Limit, LimitMask
 from buildext.mosaic.rows import BlockOutcome, worker_name
 from buildext.mosaic.times import Span
 from buildext.scene.layered import LayeredScene
@@ -77,6 +79,7 @@ class BlockJob:
         threads: of the engine.
         model_files: sha256 of the model's files, which must be those of the worker's.
         key: see `Plan.key`; stored with the raster.
+        limit: the part of the block that lies in the area of interest; None: all of it.
     """
 
     out: Path
@@ -88,6 +91,7 @@ class BlockJob:
     threads: int
     model_files: dict[str, str]
     key: str
+    limit: Limit | None = None
 
 
 class _NoData(Exception):  # noqa: N818 - no error: it only leaves a `with` without an output
@@ -148,17 +152,27 @@ def open_layers(job: BlockJob, card: Card) -> LayeredScene:
 class Attributed:
     """A scene that notes, as it is read, which file each pixel of a window comes from."""
 
-    def __init__(self, scene: LayeredScene, window: Window, numbers: tuple[int, ...]) -> None:
-        """`numbers`: of the scene's files, in their order."""
-        self._scene, self._window = scene, window
+    def __init__(
+        self,
+        scene: LayeredScene,
+        window: Window,
+        numbers: tuple[int, ...],
+        limit: Mask | None = None,
+    ) -> None:
+        """`numbers`: of the scene's files, in their order; `limit`: what else is without data."""
+        self._scene, self._window, self._limit = scene, window, limit
         self._numbers = np.array([0, *numbers])
         self._dtype = np.min_scalar_type(len(numbers))
         self._places = np.zeros((window.height, window.width), self._dtype)
 
     def read(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """See `LayeredScene.read`."""
+        """See `LayeredScene.read`; pixels beyond the limit have their colours and no data."""
         origin = np.zeros((window.height, window.width), self._dtype)
         pixels, valid = self._scene.read(window, origin)
+        if self._limit is not None:
+            inside = self._limit(window)
+            valid &= inside
+            origin *= inside
         part = window.intersection(self._window)
         if part is not None:
             there = part.shifted(-self._window.row, -self._window.col).slices
@@ -214,7 +228,8 @@ def _predict(job: BlockJob, cells: CellRange, probability: Path, sources: Path) 
     valid_px = 0
     with contextlib.closing(open_layers(job, card)) as scene:
         numbers = tuple(number for layer in job.layers for number in layer.numbers)
-        attributed = Attributed(scene, cells.window(tiles), numbers)
+        limit = None if job.limit is None else LimitMask(job.limit)
+        attributed = Attributed(scene, cells.window(tiles), numbers, limit)
         with open_probability(
             probability,
             (whole.height, whole.width),

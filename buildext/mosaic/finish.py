@@ -138,7 +138,7 @@ def finish(
     )
     outputs = (*folder, *layers, raster, catalog)
     took = Span.now().since(start)
-    spent = Times(times and times.spans)
+    spent = Times(None if times is None else times.spans)
     spent.add("merge", took)
     with atomic_path(page, overwrite=True) as temporary:
         account = Account(out.resolve().name, grid, blocks, sources, failed or {}, totals, settings)

@@ -24,6 +24,7 @@ class MosaicOptions:
             STAC items, of which the largest value counts.
         asset: name of the asset to read of each STAC item; None takes the first image.
         formats: of the layer, see `finish`.
+        aoi: where to look, as `extract.area.read_area` has it; None looks everywhere.
     """
 
     extract: ExtractOptions = field(default_factory=ExtractOptions)
@@ -32,6 +33,7 @@ class MosaicOptions:
     order: str = NEWEST
     asset: str | None = None
     formats: tuple[str, ...] = ("parquet", "gpkg", "pmtiles")
+    aoi: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The options as plain values, for the ledger."""

@@ -8,6 +8,8 @@ pixel type and a stretch form a *run*, are read together at their native resolut
 once, so no seam is left between the sheets of one flight. Runs are those of the whole mosaic: a
 file's run does not depend on the block that reads it, and a pixel has one value in all of them.
 
+With an area of interest, blocks outside it do not exist, and those on its border have a `Limit`.
+
 The *key* of a block is a hash of everything that its probability depends on. It is what the ledger
 compares: a block whose key is unchanged is not done again.
 """
@@ -22,7 +24,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from buildext.errors import SceneError
+import numpy as np
+import numpy.typing as npt
+
+from buildext.errors import NoValidPixelError, SceneError
 from buildext.extract.blend import CellRange
 from buildext.extract.options import ExtractOptions
 from buildext.grid.window import Window
@@ -30,6 +35,7 @@ from buildext.models.card import Card
 from buildext.mosaic.block import BlockJob, LayerPlan
 from buildext.mosaic.grid import BlockId, MosaicGrid
 from buildext.mosaic.lattice import Base, Lattice
+from buildext.mosaic.limit import Limit, find_limits
 from buildext.mosaic.survey import Surveyed
 from buildext.scene.placing import place_one
 from buildext.scene.plane import Placed
@@ -76,6 +82,7 @@ class Plan:
         files: in order of precedence.
         stretches: of each sensor group.
         blocks: for each block the places in `files` of what it reads, in order; row by row.
+        limits: of the blocks that the border of the area of interest crosses.
         common: what every block's probability depends on, as plain values.
         extract: options of tiles, engine and reading.
     """
@@ -84,6 +91,7 @@ class Plan:
     files: tuple[PlannedFile, ...]
     stretches: Mapping[str, Stretch]
     blocks: Mapping[BlockId, tuple[int, ...]]
+    limits: Mapping[BlockId, Limit]
     common: Mapping[str, Any]
     extract: ExtractOptions
 
@@ -103,15 +111,19 @@ class Plan:
         return [block for block, places in self.blocks.items() if place in places]
 
     def cells(self, block: BlockId, files: Sequence[PlannedFile]) -> CellRange | None:
-        """The cells of a block on which any of the files lies."""
-        return covered_cells(self.grid, block, [file.window for file in files])
+        """The cells of a block on which any of the files lies, and the area of interest."""
+        limit = self.limits.get(block)
+        within = self.grid.window(block) if limit is None else limit.inside
+        return covered_cells(self.grid, within, [file.window for file in files])
 
     def key(self, block: BlockId, without: frozenset[int]) -> str:
         """Hash of everything that the probability of a block depends on."""
         files = self.of_block(block, without)
+        limit = self.limits.get(block)
         return digest(
             {
                 **self.common,
+                **({} if limit is None else {"area": limit.digest}),
                 "block": block.name,
                 "files": [self._file_key(file) for file in files],
                 # Runs count from wherever: what matters is where one ends.
@@ -144,6 +156,7 @@ class Plan:
             threads=self.extract.threads or threads,
             model_files=self.common["model"]["files"],
             key=self.key(block, without),
+            limit=self.limits.get(block),
         )
 
     def _file_key(self, file: PlannedFile) -> list[Any]:
@@ -165,6 +178,7 @@ def make_plan(
     stretches: Mapping[str, Stretch],
     card: Card,
     extract: ExtractOptions,
+    area: npt.NDArray[np.object_] | None = None,
 ) -> tuple[Plan, dict[str, str]]:
     """Place all files and find the blocks.
 
@@ -175,9 +189,13 @@ def make_plan(
         stretches: of each sensor group.
         card: of the model.
         extract: see `ExtractOptions`.
+        area: polygons in the mosaic's CRS, outside which there is to be nothing.
 
     Returns:
         The plan, and by name what is wrong with files that cannot be placed.
+
+    Raises:
+        NoValidPixelError: no file lies in the area.
     """
     placed: list[PlannedFile] = []
     misplaced: dict[str, str] = {}
@@ -203,7 +221,17 @@ def make_plan(
         "reading": [extract.bands, extract.nodata],
     }
     blocks = find_blocks(lattice.grid, [file.window for file in placed])
-    return Plan(lattice, tuple(placed), stretches, blocks, common, extract), misplaced
+    limits: dict[BlockId, Limit] = {}
+    if area is not None:
+        touched = find_limits(area, lattice.grid, blocks)
+        if not touched:
+            raise NoValidPixelError(
+                "got an area of interest on which no file of the mosaic lies",
+                hint="`buildext mosaic … --plan-only` without the area draws where they lie",
+            )
+        blocks = {block: blocks[block] for block in touched}
+        limits = {block: limit for block, limit in touched.items() if limit is not None}
+    return Plan(lattice, tuple(placed), stretches, blocks, limits, common, extract), misplaced
 
 
 def find_blocks(grid: MosaicGrid, windows: Sequence[Window]) -> dict[BlockId, tuple[int, ...]]:
@@ -222,10 +250,9 @@ def find_blocks(grid: MosaicGrid, windows: Sequence[Window]) -> dict[BlockId, tu
     return {block: tuple(places) for block, places in reach.items()}
 
 
-def covered_cells(grid: MosaicGrid, block: BlockId, windows: Sequence[Window]) -> CellRange | None:
-    """The rectangle of cells of a block on which any window lies; None where none does."""
-    whole = grid.window(block)
-    parts = [part for window in windows if (part := whole.intersection(window)) is not None]
+def covered_cells(grid: MosaicGrid, within: Window, windows: Sequence[Window]) -> CellRange | None:
+    """The rectangle of cells on which any window lies within another; None where none does."""
+    parts = [part for window in windows if (part := within.intersection(window)) is not None]
     if not parts:
         return None
     row, col = min(p.row for p in parts), min(p.col for p in parts)

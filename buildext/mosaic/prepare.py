@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from buildext.errors import DamagedSceneError, SceneError
+from buildext.extract.area import read_area
 from buildext.extract.choices import scene_options, separation_options, tile_sizes
 from buildext.models.card import Card
 from buildext.models.store import load_model
@@ -62,6 +63,7 @@ def prepare(
     tile_px, overlap_px = tile_sizes(card, extract)
     scene = scene_options(card, extract)
     field = None if options.order in (NEWEST, GIVEN, NADIR) else options.order
+    area = None if options.aoi is None else read_area(options.aoi)
     listing = Listing(extract.allow_remote, field, options.asset, without=out)
     inputs = list_inputs(names, listing)
     numbers = ledger.register([one.name for one in inputs])
@@ -84,7 +86,8 @@ def prepare(
     )
     lattice = _lattice(ledger, readable, wish)
     stretches = _stretches(ledger, readable, bad, scene)
-    plan, misplaced = make_plan(readable, numbers, lattice, stretches, card, extract)
+    polygons = None if area is None else area.in_crs(lattice.grid.crs)
+    plan, misplaced = make_plan(readable, numbers, lattice, stretches, card, extract, polygons)
     bad |= misplaced
     ledger.note_sources([(_row(file, numbers[file.name], bad), file.fingerprint) for file in files])
     for note in bad.values():

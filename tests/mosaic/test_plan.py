@@ -116,7 +116,7 @@ def test_blocks_cover_the_files_and_know_all_that_they_read(
     seen = np.zeros_like(covered)
     for block in blocks:
         seen[grid.window(block).slices] = True
-        cells = covered_cells(grid, block, some)
+        cells = covered_cells(grid, grid.window(block), some)
         assert cells is not None
         inside = cells.window(grid.tiles)
         whole = grid.window(block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.warp import transform
 
-from buildext.errors import OutputExistsError, SceneError, UsageError
+from buildext.errors import (
+    MissingInputError,
+    NoValidPixelError,
+    OutputExistsError,
+    SceneError,
+    UsageError,
+)
 from buildext.extract.blend import CellRange, Layout
 from buildext.extract.choices import engine_of
 from buildext.extract.predict import predict
@@ -18,11 +26,12 @@ from buildext.grid.window import Window
 from buildext.models.store import BUNDLED, load_model, write_model_card
 from buildext.mosaic.block import Attributed, open_layers
 from buildext.mosaic.grid import BlockId
-from buildext.mosaic.ledger import FOOTPRINTS, PROBABILITY, open_ledger, read_ledger
-from buildext.mosaic.options import RunOptions
+from buildext.mosaic.ledger import FOOTPRINTS, PROBABILITY, Stage, open_ledger, read_ledger
+from buildext.mosaic.options import MosaicOptions, RunOptions
 from buildext.mosaic.plan import Plan
 from buildext.mosaic.prepare import prepare
 from buildext.mosaic.run import MosaicResult
+from buildext.mosaic.standing import standing
 from buildext.progress import SilentProgress
 from tests.mosaic import cities
 from tests.mosaic.cities import EXTRACT, OPTIONS, Made, read, run
@@ -259,6 +268,83 @@ def test_a_folder_that_is_no_mosaic_is_refused(city: Path, tmp_path: Path) -> No
     (tmp_path / "diary.txt").write_text("mine")
     with pytest.raises(OutputExistsError, match="no mosaic"):
         run(city, tmp_path)
+
+
+def write_area(path: Path, city: Path, corners_px: list[tuple[float, float]]) -> MosaicOptions:
+    """A layer of one polygon in longitude and latitude, from pixels of the first sheet."""
+    with rasterio.open(city / "sheet_00.tif") as sheet:
+        xs, ys = zip(*(sheet.transform @ corner for corner in corners_px), strict=True)
+        xs, ys = transform(sheet.crs, "EPSG:4326", xs, ys)
+    ring = [[x, y] for x, y in zip([*xs, xs[0]], [*ys, ys[0]], strict=True)]
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), "utf-8")
+    return replace(OPTIONS, aoi=str(path))
+
+
+def test_an_area_limits_the_mosaic_and_changes_nothing_inside(
+    city: Path, done: tuple[Path, MosaicResult, Made], tmp_path: Path
+) -> None:
+    """What lies in the area is that of the whole city; a wider one adds to it; none is all."""
+    full = done[2]
+    out = tmp_path / "out"
+    narrow = write_area(
+        tmp_path / "a.json", city, [(-400, -400), (330, -400), (300, 300), (-400, 280)]
+    )
+    first = run(city, out, narrow)
+    made = read(out)
+    assert first.exit_code == 0 and 1 < len(made.probability) < len(full.probability)
+    limited = 0
+    for block, valid in made.valid.items():
+        assert not (valid & ~full.valid[block]).any() and valid.any()
+        limited += bool((full.valid[block] & ~valid).any())
+        expected = full.probability[block] * valid
+        np.testing.assert_array_equal(made.probability[block], expected)
+        np.testing.assert_array_equal(made.source[block], full.source[block] * valid)
+    assert limited
+    started = times_of_work(out)
+    assert run(city, out, narrow).done == 0
+
+    wide = write_area(
+        tmp_path / "b.json", city, [(-400, -400), (800, -400), (300, 300), (-400, 280)]
+    )
+    second = run(city, out, wide)
+    untouched = {task for task, time in times_of_work(out).items() if started.get(task) == time}
+    kept = {block for block, stage in untouched if stage == PROBABILITY}
+    whole = {block for block in made.valid if (made.valid[block] == full.valid[block]).all()}
+    now = read(out).valid
+    alike = {block for block in made.valid if (made.valid[block] == now[block]).all()}
+    assert whole and whole <= kept <= alike and alike < set(now)
+    assert second.done == 2 * second.blocks - len(untouched)
+
+    assert run(city, out, narrow).exit_code == 0
+    assert read(out).same_as(made), "blocks outside leave nothing behind"
+    run(city, out)
+    assert read(out).same_as(full)
+
+
+def times_of_work(out: Path) -> dict[tuple[BlockId, Stage], tuple[str, float]]:
+    with read_ledger(out) as ledger:
+        return {task: (row.started, row.seconds) for task, row in ledger.tasks().items()}
+
+
+def test_an_area_without_files_is_refused(city: Path, tmp_path: Path) -> None:
+    aside = write_area(tmp_path / "a.json", city, [(-900, 0), (-800, 0), (-800, 100)])
+    with pytest.raises(NoValidPixelError, match="no file of the mosaic"):
+        run(city, tmp_path / "out", aside)
+    with pytest.raises(MissingInputError, match="area of interest"):
+        run(city, tmp_path / "out", replace(OPTIONS, aoi="nowhere.gpkg"))
+
+
+def test_where_the_time_went_is_known(done: tuple[Path, MosaicResult, Made]) -> None:
+    out, result, _ = done
+    times = standing(out).times
+    assert times is not None and times.to_json() == result.times.to_json()
+    assert all(span.wall_s > 0 for span in times.spans.values())
+    assert 0.9 * result.seconds < times.total.wall_s <= result.seconds
+    assert 0 < times.overhead.wall_s < 1
+    # In one process, the time of the blocks is what the workers say, and little more.
+    with read_ledger(out) as ledger:
+        seconds = sum(row.seconds for row in ledger.tasks().values())
+    assert seconds <= times.spans["blocks"].wall_s
 
 
 def test_two_coordinators_are_one_too_many(city: Path, again: Path) -> None:
