@@ -34,13 +34,15 @@ import numpy as np
 
 from buildext.mosaic.executors.base import Work
 from buildext.mosaic.grid import FIRST_BLOCK, BlockId, neighbours
-from buildext.mosaic.ledger import FOOTPRINTS, PROBABILITY, open_ledger, read_ledger
+from buildext.mosaic.ledger import FOOTPRINTS, NAME, PROBABILITY, open_ledger, read_ledger
 from buildext.mosaic.rows import BlockOutcome
 from buildext.mosaic.schedule import Board, Task
 
 COSTS = Path(__file__).parent / "mosaic_costs.json"
 WORKERS = (1, 4, 16, 64, 128, 256)
 BLOCK_MP = 8192**2 / 1e6
+# SQLite's page in its log with a header, and how it folds a log of so many pages into the file.
+_FRAME_BYTES, _PAGES, _SYNCS = 4096 + 24, 1000, 2
 AHEAD = 2  # tasks handed out for each worker, as in executors/dask.py
 
 
@@ -54,7 +56,8 @@ class Costs:
         outline_s_per_mp, outline_s_per_building: a worker, for outlines; both add up.
         outline_spread: likewise.
         task_s: the coordinator, to hand out a task and take it back, board and ledger.
-        commit_s: until the disk has one transaction of the ledger; a task has two.
+        sync_s: until the disk has what it was given, when it is waited for.
+        syncs_per_task: how often the ledger does, when its log is folded into its file.
         executor_s: the same for the executor and Dask's scheduler.
         executor_flying_s: more of it for each task that is in flight.
         read_bytes_per_px, write_bytes_per_px: imagery read, and rasters written, for a pixel.
@@ -68,7 +71,8 @@ class Costs:
     outline_s_per_building: float
     outline_spread: float
     task_s: float
-    commit_s: float
+    sync_s: float
+    syncs_per_task: float
     executor_s: float
     executor_flying_s: float
     read_bytes_per_px: float
@@ -183,7 +187,7 @@ def play(gigapixels: float, workers: int, costs: Costs, storage: Storage) -> Pla
         """Half of a task's work of the coordinator, as soon as it can be."""
         nonlocal coordinator_free
         needs = (costs.task_s + costs.executor_s + costs.executor_flying_s * flying) / 2
-        needs += costs.commit_s
+        needs += costs.sync_s * costs.syncs_per_task / 2
         coordinator_free = max(at, coordinator_free) + needs
         busy["coordinator"] += needs
         return coordinator_free
@@ -272,23 +276,33 @@ def _spread(ratios: list[float]) -> float:
     return float(np.std(ratios))
 
 
-def measure_task(blocks: int) -> float:
-    """Processor seconds of the coordinator for a task: board and ledger, nothing else."""
+def measure_task(blocks: int) -> tuple[float, float]:
+    """Costs of a task to the coordinator: processor seconds of board and ledger, and syncs.
+
+    The dearest case, one task in a round: one commit, for the end of the last and the beginning of
+    the next.
+    """
     with tempfile.TemporaryDirectory() as name, open_ledger(Path(name)) as ledger:
         board = square(blocks)
         ledger.wait_for(board.open_tasks())
-        tasks = 0
+        # The log is to grow, so that what is written can be read off.
+        ledger._connection.execute("pragma wal_autocheckpoint = 0")
+        log = Path(name) / f"{NAME}-wal"
+        tasks, size = 0, log.stat().st_size
         start = time.process_time()
         while (taken := board.take()) is not None:
             task, _ = taken
             ledger.begin(*task)
+            ledger.commit()
             read = [task[0], *neighbours(task[0])]
             key = board.end(task, read)
             assert key is not None
             details = {"read": [block.name for block in read], "groups": 1000, "area_m2": 1e5}
             ledger.done(*task, key, BlockOutcome(1000, 10**7, 1.0, "host:1", details))
             tasks += 1
-        return (time.process_time() - start) / tasks
+        task_s = (time.process_time() - start) / tasks
+        pages = (log.stat().st_size - size) / _FRAME_BYTES / tasks
+        return task_s, _SYNCS * pages / _PAGES
 
 
 def nothing() -> BlockOutcome:
@@ -341,7 +355,7 @@ def main() -> None:
     parser.add_argument("--faster", type=float, default=1, help="a worker's network is so much so")
     parser.add_argument("--shared", type=float, default=1e9, help="storage, bytes/s for all")
     parser.add_argument("--each", type=float, default=2e8, help="storage, bytes/s for a worker")
-    parser.add_argument("--commit", type=float, help="seconds for a transaction of the ledger")
+    parser.add_argument("--sync", type=float, help="seconds until the disk has what it was given")
     parser.add_argument("--formats", default="parquet+gpkg")
     parser.add_argument("--measure", action="store_true")
     args = parser.parse_args()
@@ -351,17 +365,19 @@ def main() -> None:
     if args.measure:
         few, many = measure_executor(16, 300), measure_executor(512, 900)
         slope = max(0.0, (many - few) / (512 - 16))
+        task_s, syncs = measure_task(900)
         found = replace(
             costs,
-            task_s=measure_task(900),
+            task_s=task_s,
+            syncs_per_task=syncs,
             executor_s=few - 16 * slope,
             executor_flying_s=slope,
         )
         print(json.dumps(asdict(found), indent=1))
         return
     check_order(400)
-    if args.commit is not None:
-        costs = replace(costs, commit_s=args.commit)
+    if args.sync is not None:
+        costs = replace(costs, sync_s=args.sync)
     chosen = args.formats.split(",")
     costs = replace(
         costs,
@@ -369,7 +385,7 @@ def main() -> None:
         merge_s_per_building={name: costs.merge_s_per_building[name] for name in chosen},
     )
     title = f"{args.gigapixels:g} GP, network × {args.faster:g}, {args.shared / 1e9:g} GB/s, "
-    title += f"{1e3 * costs.commit_s:g} ms a transaction"
+    title += f"{1e3 * costs.sync_s:g} ms a sync"
     show(args.gigapixels, costs, Storage(args.shared, args.each), f"{title}, {args.formats}")
 
 
