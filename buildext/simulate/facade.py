@@ -47,27 +47,37 @@ def facade(
     style: NDArray[np.uint8],
     wall_rgb: Singles,
     salt: NDArray[np.int64],
+    solid: NDArray[np.int64],
     along_m: NDArray[Any],
     height_m: NDArray[Any],
 ) -> Singles:
-    """Colours `(n, 3)` of wall pixels `(n,)` in full light."""
+    """Colours `(3, n)` of wall pixels `(n,)` in full light.
+
+    Args:
+        style, wall_rgb, salt: of the solids, `(s,)`, `(s, 3)` and `(s,)`.
+        solid: `(n,)` which one a pixel shows.
+        along_m, height_m: place on the wall.
+    """
     floor_m = (3.0 + 0.1 * (salt % 9)).astype(np.float32)
     bay_m = (2.2 + 0.2 * (salt % 8)).astype(np.float32)
-    floor, bay = height_m / floor_m, along_m / bay_m
-    k, i = np.floor(floor).astype(np.int64), np.floor(bay).astype(np.int64)
-    fz, fs = floor - k, bay - i
-    low, high, left, right = _WINDOWS[style].T
+    floor, bay = height_m / floor_m[solid], along_m / bay_m[solid]
+    k, i = np.floor(floor), np.floor(bay)
+    fz, fs = floor - k.astype(np.int64), bay - i
+    low, high, left, right = (limit[solid] for limit in _WINDOWS[style].T)
     window = (fz > low) & (fz < high) & (fs > left) & (fs < right)
-    pane = hashed(17, k, i, salt)
+    pane = hashed(17, k.astype(np.int64), i.astype(np.int64), salt[solid])
     brightness = 0.62 + 0.5 * pane + np.where(pane > 0.93, 0.9, 0.0)
     # High floors see more sky.
     brightness = brightness * (0.9 + 0.4 * np.minimum(height_m / 80.0, 1.0))
-    glass = _GLASS * brightness[:, None].astype(np.float32)
-    curtain = (style == Style.CURTAIN)[:, None]
-    glass = np.where(curtain, wall_rgb * brightness[:, None].astype(np.float32), glass)
-    frame = np.where(curtain, wall_rgb * np.float32(1.25), wall_rgb)
-    rgb = np.where(window[:, None], glass, frame)
-    shop = (height_m < _SHOP_M) & (style != Style.BLANK)
-    rgb *= np.where(shop, np.float32(0.8), np.float32(1.0))[:, None]
-    painted: Singles = rgb.astype(np.float32)
+    bright = brightness.astype(np.float32)
+    curtain = (style == Style.CURTAIN)[solid]
+    shop = (height_m < _SHOP_M) & (style != Style.BLANK)[solid]
+    shade = np.where(shop, np.float32(0.8), np.float32(1.0))
+    painted = np.empty((3, len(solid)), np.float32)
+    for band in range(3):
+        wall = np.ascontiguousarray(wall_rgb[:, band])[solid]
+        # A curtain's glass and frames are tints of one colour.
+        glass = np.where(curtain, wall, _GLASS[band]) * bright
+        frame = np.where(curtain, wall * np.float32(1.25), wall)
+        painted[band] = np.where(window, glass, frame) * shade
     return painted

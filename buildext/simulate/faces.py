@@ -114,7 +114,7 @@ def build_faces(pieces: Pieces, outlines: Polygons, base_m: Floats) -> Faces:
     walled = pieces.walled[piece] & ((za > base_m[solid]) | (zb > base_m[solid]))
     doubtful = np.flatnonzero(walled & pieces.split[piece])
     middle = shapely.points((a[doubtful] + b[doubtful]) / 2)
-    inside = shapely.distance(middle, shapely.boundary(outlines[solid[doubtful]]))
+    inside = shapely.distance(middle, shapely.boundary(outlines)[solid[doubtful]])
     walled[doubtful[inside > _ON_OUTLINE_PX]] = False
     wa, wb, wza, wzb, wsolid = a[walled], b[walled], za[walled], zb[walled], solid[walled]
     along = wb - wa

@@ -49,9 +49,11 @@ class GroundCover:
         for surface in (Surface.GRASS, Surface.SOIL, Surface.PAVED, Surface.ASPHALT):
             here = np.flatnonzero(sort == surface)
             if len(here):
-                colour[:, here] = self._textures.ground(
+                shades = self._textures.ground(
                     surface, col[here], row[here], f.bend_x[here], f.bend_y[here]
-                ).T
+                )
+                for band in range(3):
+                    colour[band, here] = shades[band]
         colour[:, sort == Surface.PLAIN] = _WATER_RGB[:, None]
         colour *= np.float32(0.9) + np.float32(0.2) * f.wear
         road = sort == Surface.ASPHALT

@@ -17,15 +17,16 @@ distances are cut off where the halo ends.
 
 from __future__ import annotations
 
-import functools
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from buildext.simulate.kept import Kept
 from buildext.simulate.noise import Noise
 
 Singles = NDArray[np.float32]
@@ -79,7 +80,7 @@ class Plan:
         self._outlines = outlines
         self._tree = shapely.STRtree(outlines)
         self._cell_px = 1.0 / gsd_m
-        self._kept = functools.lru_cache(maxsize=_KEPT)(self._square)
+        self._kept = Kept(self._square, _KEPT)
 
     def read(self, row: int, col: int, height: int, width: int) -> Fields:
         """The fields of some cells; the cell (row, col) is the ground from `col` to `col + 1` m."""
@@ -111,7 +112,7 @@ class Plan:
         if len(near):
             with self._alone:
                 built = rasterize(
-                    self._outlines[near],
+                    _as_geojson(self._outlines[near]),
                     out_shape=(side, side),
                     transform=Affine(cell, 0, left * cell, 0, cell, top * cell),
                     dtype=np.uint8,
@@ -140,3 +141,14 @@ class Plan:
             density[inner, inner].astype(np.float32),
             wide,
         )
+
+
+def _as_geojson(polygons: NDArray[np.object_]) -> list[dict[str, Any]]:
+    """Polygons without parts as rasterio wants them, all at once: shapely makes each by itself."""
+    rings, owner = shapely.get_rings(polygons, return_index=True)
+    xy = shapely.get_coordinates(rings)
+    ends = np.cumsum(shapely.get_num_coordinates(rings))[:-1]
+    features: list[dict[str, Any]] = [{"type": "Polygon", "coordinates": []} for _ in polygons]
+    for k, ring in zip(owner.tolist(), np.split(xy, ends), strict=True):
+        features[k]["coordinates"].append(ring.tolist())
+    return features

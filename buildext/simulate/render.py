@@ -33,6 +33,8 @@ Singles = NDArray[np.float32]
 _SKY_RGB = np.array((0.36, 0.40, 0.47), np.float32)
 _BRIGHTEST = 1.3
 _BIAS_M = 0.4
+# Pixels painted at once: their arrays stay in the processor's cache.
+_AT_ONCE_PX = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,38 +114,39 @@ class Renderer:
             light = _SKY_RGB[band] * sky + (1 - _SKY_RGB[band]) * lit
             signal[band, ground] = colour[band] * light
         above = np.flatnonzero(flat_face >= 0)
-        if len(above):
-            self._solid(seen, window, above, flat_face[above], height_m.ravel()[above], signal)
+        light = _lambert(seen, self._sun_vector, self._gsd_m)
+        for start in range(0, len(above), _AT_ONCE_PX):
+            place = above[start : start + _AT_ONCE_PX]
+            z_m = height_m.ravel()[place]
+            self._solid(seen, light, window, place, flat_face[place], z_m, signal)
         return signal.reshape(3, window.height, window.width)
 
     def _solid(
         self,
         seen: Seen,
+        light: tuple[Singles, Singles],
         window: Window,
         place: NDArray[np.int64],
         face: NDArray[np.int32],
         z_m: Singles,
         signal: Singles,
     ) -> None:
-        """Paint the pixels at `place` (flat) that show faces."""
+        """Paint the pixels at `place` (flat) that show faces; `light` is what `_lambert` found."""
         row, col = np.divmod(place.astype(np.int32), np.int32(window.width))
         x, y = self._view.to_ground(col + (window.col + 0.5), row + (window.row + 0.5), z_m)
-        lambert, bias = _lambert(seen, self._sun_vector, self._gsd_m)
+        lambert, bias = light
         lit = self._shadows.above(x, y, z_m) < bias[face]
         sun = np.where(lit, lambert[face], np.float32(0))
         wall = seen.wall[face]
-        colour = np.empty((len(place), 3), np.float32)
-        sky = np.ones(len(place), np.float32)
-        walls = np.flatnonzero(wall)
-        if len(walls):
-            colour[walls] = self._walls(seen, face[walls], x[walls], y[walls], z_m[walls])
-            # A wall sees half of the sky, its foot less.
-            sky[walls] = 0.50 + 0.35 * np.minimum(z_m[walls] / 25.0, 1.0)
-        roofs = np.flatnonzero(~wall)
-        colour[roofs] = self._roofs(seen, seen.solid[face[roofs]], x[roofs], y[roofs])
-        for band in range(3):
-            light = _SKY_RGB[band] * sky + (1 - _SKY_RGB[band]) * sun
-            signal[band, place] = colour[:, band] * light
+        for shown, paint in ((wall, self._walls), (~wall, self._roofs)):
+            there = np.flatnonzero(shown)
+            if not len(there):
+                continue
+            of, own_sun, own_place = face[there], sun[there], place[there]
+            colour, sky = paint(seen, of, x[there], y[there], z_m[there])
+            for band in range(3):
+                lightness = _SKY_RGB[band] * sky + (1 - _SKY_RGB[band]) * own_sun
+                signal[band, own_place] = colour[band] * lightness
 
     def _walls(
         self,
@@ -152,37 +155,42 @@ class Renderer:
         x: NDArray[np.float64],
         y: NDArray[np.float64],
         z_m: Singles,
-    ) -> Singles:
-        solid = seen.solid[face]
-        plane = seen.planes[face]
-        along_m = (y * plane[:, 0] - x * plane[:, 1]) * self._gsd_m
-        return facade(
-            seen.looks.facade[solid],
-            seen.looks.wall_rgb[solid],
-            seen.looks.salt[solid],
-            along_m,
-            z_m,
-        )
+    ) -> tuple[Singles, Singles]:
+        """Colours `(3, n)` of walls, and their share of sky `(n,)`."""
+        nx, ny = (np.ascontiguousarray(seen.planes[:, k]) for k in range(2))
+        along_m = (y * nx[face] - x * ny[face]) * self._gsd_m
+        looks = seen.looks
+        colour = facade(looks.facade, looks.wall_rgb, looks.salt, seen.solid[face], along_m, z_m)
+        # A wall sees half of the sky, its foot less.
+        return colour, 0.50 + 0.35 * np.minimum(z_m / 25.0, 1.0)
 
     def _roofs(
         self,
         seen: Seen,
-        solid: NDArray[np.int64],
+        face: NDArray[np.int32],
         x: NDArray[np.float64],
         y: NDArray[np.float64],
-    ) -> Singles:
-        colour = seen.looks.roof_rgb[solid]
+        z_m: Singles,
+    ) -> tuple[Singles, Singles]:
+        """Colours `(3, n)` of roofs, and their share of sky `(n,)`: all of it."""
+        solid = seen.solid[face]
+        colour = np.empty((3, len(solid)), np.float32)
+        for band in range(3):
+            colour[band] = np.ascontiguousarray(seen.looks.roof_rgb[:, band])[solid]
         texture = seen.looks.texture[solid]
+        ax, ay = (np.ascontiguousarray(seen.looks.axis[:, k]) for k in range(2))
         for surface in (Surface.FLAT_ROOF, Surface.PITCHED_ROOF, Surface.TREE):
             here = np.flatnonzero(texture == surface)
             if not len(here):
                 continue
             of = solid[here]
-            ax, ay = seen.looks.axis[of].T
+            along, across = ax[of], ay[of]
             px, py = x[here].astype(np.float32), y[here].astype(np.float32)
-            u, v = px * ax + py * ay, py * ax - px * ay
-            colour[here] *= self._textures.modulation(surface, u, v, seen.looks.salt[of])
-        return colour
+            u, v = px * along + py * across, py * along - px * across
+            shades = self._textures.modulation(surface, u, v, seen.looks.salt[of])
+            for band in range(3):
+                colour[band, here] *= shades[band]
+        return colour, np.ones_like(z_m)
 
 
 def _lambert(seen: Seen, sun: NDArray[np.float64], gsd_m: float) -> tuple[Singles, Singles]:

@@ -45,50 +45,55 @@ def roof_pieces(
         roof: `(n,)` shapes.
         gsd_m: metres per pixel.
     """
-    count = len(polygons)
-    pitched = np.flatnonzero(roof != Roof.FLAT)
-    flat = np.flatnonzero(roof == Roof.FLAT)
-    found = [_pitched(polygons[i], base_m[i], top_m[i], Roof(roof[i]), gsd_m) for i in pitched]
-    sizes = [len(pieces) for pieces, _, _ in found]
-    parts = [polygons[flat], *(pieces for pieces, _, _ in found)]
-    slopes = [np.zeros((len(flat), 2)), *(slope for _, slope, _ in found)]
-    offsets = [top_m[flat], *(offset for _, _, offset in found)]
-    solid = np.concatenate([flat, np.repeat(pitched, sizes)]).astype(np.int64)
-    several = np.concatenate([np.zeros(len(flat), bool), np.repeat(np.array(sizes) > 1, sizes)])
-    order = np.argsort(solid, kind="stable")
+    flat, pitched = np.flatnonzero(roof == Roof.FLAT), np.flatnonzero(roof != Roof.FLAT)
+    parts, solid, slopes, offsets = _pitched(
+        polygons[pitched], base_m[pitched], top_m[pitched], roof[pitched], gsd_m
+    )
+    several = np.bincount(solid, minlength=len(pitched))[solid] > 1
+    owner = np.concatenate([flat, pitched[solid]])
+    order = np.argsort(owner, kind="stable")
     return Pieces(
-        polygons=np.concatenate(parts)[order] if count else np.empty(0, object),
-        solid=solid[order],
-        slope_xy=np.concatenate(slopes)[order],
-        offset_m=np.concatenate(offsets)[order],
-        walled=np.ones(len(solid), bool),
-        split=several.astype(bool)[order],
+        polygons=np.concatenate([polygons[flat], parts])[order],
+        solid=owner[order],
+        slope_xy=np.concatenate([np.zeros((len(flat), 2)), slopes])[order],
+        offset_m=np.concatenate([top_m[flat], offsets])[order],
+        walled=np.ones(len(owner), bool),
+        split=np.concatenate([np.zeros(len(flat), bool), several])[order],
     )
 
 
 def _pitched(
-    polygon: shapely.Polygon, base_m: float, top_m: float, roof: Roof, gsd_m: float
-) -> tuple[Polygons, Floats, Floats]:
-    """Pieces of one roof with slopes `(k, 2)` and offsets `(k,)`."""
-    middle, u, v, length, width = _frame(polygon)
-    half = (width if roof in (Roof.GABLE, Roof.HIP, Roof.PYRAMID) else 2 * width) / 2
-    rise = min(_PITCH * half * gsd_m, _HIGHEST_SHARE * (top_m - base_m))
-    pieces, slopes, offsets = [], [], []
-    for corners, fall_u, fall_v, start in _planes(roof, length, width):
-        region = shapely.Polygon(middle + np.outer(corners[:, 0], u) + np.outer(corners[:, 1], v))
-        part = shapely.intersection(polygon, region)
-        slope = -rise * (fall_u * u + fall_v * v)
-        for piece in shapely.get_parts(part):
-            if shapely.area(piece) > 0:
-                pieces.append(piece)
-                slopes.append(slope)
-                offsets.append(top_m - rise * start - slope @ middle)
-    return shapely.orient_polygons(np.array(pieces)), np.array(slopes), np.array(offsets)
+    polygons: Polygons, base_m: Floats, top_m: Floats, roof: NDArray[np.uint8], gsd_m: float
+) -> tuple[Polygons, NDArray[np.int64], Floats, Floats]:
+    """Pieces of pitched roofs, whose each they are, their slopes `(k, 2)` and offsets `(k,)`."""
+    corners, solid, slopes, offsets = [], [], [], []
+    envelopes = shapely.get_coordinates(shapely.oriented_envelope(polygons)).reshape(-1, 5, 2)
+    for i, envelope in enumerate(envelopes[:, :4]):
+        shape = Roof(roof[i])
+        middle, u, v, length, width = _frame(envelope)
+        half = (width if shape in (Roof.GABLE, Roof.HIP, Roof.PYRAMID) else 2 * width) / 2
+        rise = min(_PITCH * half * gsd_m, _HIGHEST_SHARE * (top_m[i] - base_m[i]))
+        for region, fall_u, fall_v, start in _planes(shape, length, width):
+            corners.append(middle + np.outer(region[:, 0], u) + np.outer(region[:, 1], v))
+            slope = -rise * (fall_u * u + fall_v * v)
+            solid.append(i)
+            slopes.append(slope)
+            offsets.append(top_m[i] - rise * start - slope @ middle)
+    if not corners:
+        nothing = np.empty(0)
+        return np.empty(0, object), np.empty(0, np.int64), nothing.reshape(0, 2), nothing
+    # All at once: one by one, shapely's bookkeeping takes longer than the geometry.
+    ring = np.repeat(np.arange(len(corners)), [len(c) for c in corners])
+    regions = shapely.polygons(shapely.linearrings(np.concatenate(corners), indices=ring))
+    cut = shapely.intersection(polygons[solid], regions)
+    pieces, plane = shapely.get_parts(cut, return_index=True)
+    some = shapely.area(pieces) > 0
+    pieces, plane = shapely.orient_polygons(pieces[some]), plane[some]
+    return pieces, np.array(solid)[plane], np.array(slopes)[plane], np.array(offsets)[plane]
 
 
-def _frame(polygon: shapely.Polygon) -> tuple[Floats, Floats, Floats, float, float]:
-    """Middle, unit vectors along and across, length and width of the smallest rectangle."""
-    corners = shapely.get_coordinates(shapely.oriented_envelope(polygon))[:4]
+def _frame(corners: Floats) -> tuple[Floats, Floats, Floats, float, float]:
+    """Middle, unit vectors along and across, length and width of a rectangle `(4, 2)`."""
     first, second = corners[1] - corners[0], corners[2] - corners[1]
     if np.hypot(*first) < np.hypot(*second):
         first, second = second, -first

@@ -10,15 +10,14 @@ The image is made in blocks of 1024 pixels on a fixed grid, some of which are ke
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
 from buildext.grid.window import Window
+from buildext.simulate.kept import Kept
 from buildext.simulate.view import Parallel
 from buildext.simulate.world import World
-from buildext.simulate.zbuffer import draw
+from buildext.simulate.zbuffer import draw_heights
 
 Singles = NDArray[np.float32]
 
@@ -32,7 +31,7 @@ class SunMap:
 
     def __init__(self, world: World, sun: Parallel) -> None:
         self._world, self.sun = world, sun
-        self._block = functools.lru_cache(maxsize=_KEPT_BLOCKS)(self._draw)
+        self._block = Kept(self._draw, _KEPT_BLOCKS)
 
     def read(self, window: Window) -> Singles:
         """Height of the highest thing on each ray of a window, `(h, w)`, 0 for the ground."""
@@ -62,5 +61,4 @@ class SunMap:
 
     def _draw(self, i: int, j: int) -> Singles:
         window = Window(i * _BLOCK_PX, j * _BLOCK_PX, _BLOCK_PX, _BLOCK_PX)
-        heights, _ = draw(self._world.seen(self.sun, window).faces, window)
-        return heights
+        return draw_heights(self._world.seen(self.sun, window).faces, window)

@@ -93,7 +93,8 @@ class Textures:
                 stack = _resized(stack, max(round(PATCH_M / gsd_m), self._side))
                 stack = stack[:, : self._side, : self._side]
             stack = _around_grey(stack) if surface in MODULATING else _evened(stack, gsd_m)
-            self._stacks[surface] = np.ascontiguousarray(stack)
+            # By band, `(3, n, s, s)`: a look-up of single numbers is faster than one of triples.
+            self._stacks[surface] = np.ascontiguousarray(np.moveaxis(stack, -1, 0))
 
     def ground(
         self,
@@ -103,7 +104,7 @@ class Textures:
         bend_x: Singles,
         bend_y: Singles,
     ) -> Singles:
-        """Colours `(n, 3)` of ground pixels `(n,)`, int32.
+        """Colours `(3, n)` of ground pixels `(n,)`, int32.
 
         Args:
             surface: one of `GROUND`.
@@ -117,7 +118,7 @@ class Textures:
         stack = self._stacks[surface]
         # One draw a cell serves the patch, the mirroring and the part of the patch that is shown.
         draw = hashed(self._seed + 31 * int(surface), cx, cy)
-        patch = (draw * len(stack)).astype(np.int32)
+        patch = (draw * stack.shape[1]).astype(np.int32)
         mirror = (draw * 1024).astype(np.int32)
         shift = (draw * 65536).astype(np.int32)
         x = col - (cx * cell).astype(np.int32) + shift
@@ -132,7 +133,7 @@ class Textures:
     def modulation(
         self, surface: Surface, u: Singles, v: Singles, salt: NDArray[np.int64]
     ) -> Singles:
-        """Factors `(n, 3)` around 1 at (u, v) pixels along and across a solid."""
+        """Factors `(3, n)` around 1 at (u, v) pixels along and across a solid."""
         side, stack = self._side, self._stacks[surface]
         number = (salt & 0x7FFFFFFF).astype(np.int32)
         x = np.floor(u).astype(np.int32) + number
@@ -140,16 +141,19 @@ class Textures:
         # A mirrored covering: 0 1 2 … s-1 s-1 … 1 0 0 1 …
         x = (x ^ -(x // side & 1)) & (side - 1)
         y = (y ^ -(y // side & 1)) & (side - 1)
-        return _take(stack, number % len(stack), y, x) * np.float32(1 / 128)
+        return _take(stack, number % stack.shape[1], y, x) * np.float32(1 / 128)
 
 
 def _take(
     stack: NDArray[np.uint8], patch: NDArray[np.int32], y: NDArray[np.int32], x: NDArray[np.int32]
 ) -> Singles:
-    """Colours `(n, 3)` of places in patches."""
-    side = stack.shape[1]
-    colours: Singles = stack.reshape(-1, 3).take((patch * side + y) * side + x, axis=0)
-    return colours.astype(np.float32)
+    """Colours `(3, n)` of places in patches `(3, n, s, s)`."""
+    side = stack.shape[2]
+    place = ((patch * side + y) * side + x).astype(np.intp)
+    colours = np.empty((3, len(place)), np.float32)
+    for band, values in enumerate(stack.reshape(3, -1)):
+        colours[band] = values.take(place)
+    return colours
 
 
 def _made_up(surface: Surface, side: int, gsd_m: float, seed: int) -> NDArray[np.uint8]:

@@ -11,7 +11,6 @@ as high as its highest building, is projected and compared.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from buildext.simulate.buildings import building_solids
 from buildext.simulate.city import City
 from buildext.simulate.faces import Faces
 from buildext.simulate.furniture import SQUARE_M, furniture
+from buildext.simulate.kept import Kept
 from buildext.simulate.noise import Noise
 from buildext.simulate.plan import Plan
 from buildext.simulate.solids import Looks, join, join_looks
@@ -98,8 +98,8 @@ class World:
         self._rows = {(int(i), int(j)): group for (i, j), group in zip(cells, groups, strict=True)}
         self._low, self._high = cells.min(axis=0) - 1, cells.max(axis=0) + 1
         self._boxes = self._square_boxes()
-        self._square = functools.lru_cache(maxsize=_KEPT_SQUARES)(self._make)
-        self._sight = functools.lru_cache(maxsize=2 * _KEPT_SQUARES)(self._look)
+        self._square = Kept(self._make, _KEPT_SQUARES)
+        self._sight = Kept(self._look, 2 * _KEPT_SQUARES)
 
     def seen(self, view: View, window: Window) -> Seen:
         """The faces that a view may see in a window; none is missing."""

@@ -27,8 +27,8 @@ Integers = NDArray[np.int64]
 
 _FACES = 2.0**24
 _MM_PER_M = 1000.0
-# Pixels filled at once: keeps the arrays of a fill within some 200 MB.
-_FILL_PX = 2_000_000
+# Pixels filled at once: the arrays of a fill stay in the processor's cache.
+_FILL_PX = 150_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,41 @@ class SeenFaces:
 
 def draw(faces: SeenFaces, window: Window) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Height in metres and face (-1: ground) of each pixel of a window, both `(h, w)`."""
-    buffer = np.zeros(window.pixels)
-    face, row, start, stop = _spans(faces, window)
-    length = stop - start
-    ends = np.cumsum(length)
-    begin = 0
-    while begin < len(length):
-        done = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, done + _FILL_PX, side="right")))
-        part = slice(begin, end)
-        _fill(buffer, faces.depth, window, face[part], row[part], start[part], length[part])
-        begin = end
+    buffer = _buffer(faces, window)
     height = np.floor(buffer * (1 / _FACES))
     buffer -= height * _FACES
-    shape = (window.height, window.width)
-    height_m = (height * (1 / _MM_PER_M)).astype(np.float32).reshape(shape)
-    return height_m, buffer.astype(np.int32).reshape(shape) - 1
+    return _metres(height, window), buffer.astype(np.int32).reshape(window.height, window.width) - 1
+
+
+def draw_heights(faces: SeenFaces, window: Window) -> NDArray[np.float32]:
+    """The heights alone."""
+    return _metres(np.floor(_buffer(faces, window) * (1 / _FACES)), window)
+
+
+def _metres(height_mm: Floats, window: Window) -> NDArray[np.float32]:
+    return (height_mm * (1 / _MM_PER_M)).astype(np.float32).reshape(window.height, window.width)
+
+
+def _buffer(faces: SeenFaces, window: Window) -> Floats:
+    """Height and face in one number for each pixel `(h * w,)`; 0 is the ground."""
+    buffer = np.zeros(window.pixels)
+    face, row, start, stop = _spans(faces, window)
+    # Level along the rows, as most roofs and all crowns are: one height for a whole span.
+    level = np.zeros(len(face), bool)
+    if faces.depth.denominator is None:
+        level = (faces.depth.numerator[:, 1] == 0)[face]
+    for chosen in (np.flatnonzero(level), np.flatnonzero(~level)):
+        length = (stop - start)[chosen]
+        ends = np.cumsum(length)
+        begin = 0
+        while begin < len(length):
+            done = ends[begin - 1] if begin else 0
+            end = max(begin + 1, int(np.searchsorted(ends, done + _FILL_PX, side="right")))
+            part = chosen[begin:end]
+            fill = _fill_level if level[part[0]] else _fill
+            fill(buffer, faces.depth, window, face[part], row[part], start[part], length[begin:end])
+            begin = end
+    return buffer
 
 
 def _expand(starts: Integers, counts: Integers) -> tuple[Integers, Integers]:
@@ -123,9 +142,32 @@ def _fill(
     if depth.denominator is not None:
         d, e, f = depth.denominator[face].T
         height /= each(d + f * (row + 0.5)) + each(e) * centre
-    height *= _MM_PER_M
-    np.rint(height, out=height)
-    height *= _FACES
-    height += each(face + 1.0)
+    pixel += each((row - window.row) * window.width + start - window.col - first)
+    np.maximum.at(buffer, pixel, _keys(height, each(face + 1.0)))
+
+
+def _fill_level(
+    buffer: Floats,
+    depth: Depth,
+    window: Window,
+    face: Integers,
+    row: Integers,
+    start: Integers,
+    length: Integers,
+) -> None:
+    """The same for spans along which the height does not change."""
+    a, _, c = depth.numerator[face].T
+    keys = _keys(a + c * (row + 0.5), face + 1.0)
+    first = np.cumsum(length) - length
+    pixel = np.arange(int(length.sum()))
     pixel += np.repeat((row - window.row) * window.width + start - window.col - first, length)
-    np.maximum.at(buffer, pixel, height)
+    np.maximum.at(buffer, pixel, np.repeat(keys, length))
+
+
+def _keys(height_m: Floats, face: Floats) -> Floats:
+    """Heights and faces in one number each; overwrites the heights."""
+    height_m *= _MM_PER_M
+    np.rint(height_m, out=height_m)
+    height_m *= _FACES
+    height_m += face
+    return height_m
