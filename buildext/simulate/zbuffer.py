@@ -142,7 +142,7 @@ def _fill(
     if depth.denominator is not None:
         d, e, f = depth.denominator[face].T
         height /= each(d + f * (row + 0.5)) + each(e) * centre
-    pixel += each((row - window.row) * window.width + start - window.col - first)
+    pixel += np.repeat((row - window.row) * window.width + start - window.col - first, length)
     np.maximum.at(buffer, pixel, _keys(height, each(face + 1.0)))
 
 
@@ -164,7 +164,7 @@ def _fill_level(
     np.maximum.at(buffer, pixel, np.repeat(keys, length))
 
 
-def _keys(height_m: Floats, face: Floats) -> Floats:
+def _keys(height_m: Floats, face: NDArray[Any]) -> Floats:
     """Heights and faces in one number each; overwrites the heights."""
     height_m *= _MM_PER_M
     np.rint(height_m, out=height_m)

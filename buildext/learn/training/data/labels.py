@@ -113,10 +113,11 @@ def read_labels(paths: ScenePaths, source: rasterio.DatasetReader) -> Labels:
     if paths.offsets is None:
         offsets_m = _offsets(layer, steps, source) if steps else None
         return Labels(labels, known, heights_m, offsets_m)
-    parts = read_layer(paths.offsets, None, (*heights, *steps), source.crs)
+    assert entry.height_field is not None  # the card says so
+    parts = read_layer(paths.offsets, None, (entry.height_field, *steps), source.crs)
     _check_place(parts, source)
     # What is burnt last stays; a part of unknown height must not hide another.
-    order = np.argsort(np.nan_to_num(_heights(parts, heights[0])[1:]), kind="stable")
+    order = np.argsort(np.nan_to_num(_heights(parts, entry.height_field)[1:]), kind="stable")
     steps_m = _offsets(parts, steps, source)
     return Labels(labels, known, heights_m, steps_m, _burn(parts, source, order))
 
