@@ -1,8 +1,9 @@
 """Scaling: from whatever numbers the sensor gave to the 8-bit values that the model knows.
 
-8-bit data stay as they are. All else is stretched linearly, each band by two values that become 0
-and 255: percentiles of a sample of the scene's valid pixels, or the values that the user gave. The
-stretch is one for the whole scene. A stretch for each tile would make the same roof bright here and
+8-bit data stay as they are, unless haze or a dark exposure left them less than half of the range.
+All else is stretched linearly, each band by two values that become 0 and 255: percentiles of a
+sample of the scene's valid pixels, or the values that the user gave. The stretch is one for the
+whole scene. A stretch for each tile would make the same roof bright here and
 dark there, and a 16-bit scene may well span no more than 1 to 1800 of 65 535.
 """
 
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 # Means and spread of 8-bit aerial and satellite images lie well inside these.
 _USUAL_MEAN = (25.0, 230.0)
 _USUAL_DEVIATION = 8.0
+# An 8-bit scene all of whose bands span less than this is stretched. Those of clear scenes span 150
+# to 240; with 40 % of the light left behind haze, 100.
+_NARROW_SPAN = 128.0
+# Forest and water span little under the clearest sky: stretched further, their noise grows roofs
+# (docs/experiments/0009-haze.md).
+_MAX_GAIN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +72,14 @@ def choose_stretch(sample: NDArray[Any], options: SceneOptions) -> Stretch:
     if options.scale is not None:
         low, high = options.scale
         return Stretch((float(low),) * channels, (float(high),) * channels, "given")
+    exact = sample if sample.dtype == np.uint8 else sample.astype(np.float64)
+    bounds = np.percentile(exact, options.percentiles, axis=1)
     if sample.dtype == np.uint8:
-        return Stretch((0.0,) * channels, (255.0,) * channels, "identity")
-    bounds = np.percentile(sample.astype(np.float64), options.percentiles, axis=1)
+        span = np.ptp(bounds, axis=0)
+        if not 0 < span.max() < _NARROW_SPAN:
+            return Stretch((0.0,) * channels, (255.0,) * channels, "identity")
+        half = np.maximum(span, 255 / _MAX_GAIN) / 2
+        bounds = bounds.mean(axis=0) + np.stack([-half, half])
     lows, highs = [], []
     for low, high in bounds.T.tolist():
         if high <= low:

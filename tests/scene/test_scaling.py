@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from buildext.errors import UsageError
 from buildext.grid.window import Window
@@ -62,6 +63,45 @@ def test_a_constant_band_becomes_mid_grey(tmp_path: Path, dtype: str) -> None:
     with open_scene([write(tmp_path / "a.tif", pixels)], OPTIONS) as scene:
         read, _ = scene.read(Window(0, 0, 20, 20))
     assert set(np.unique(read)) <= {127, 128}
+
+
+def middle(low: int, high: int) -> NDArray[np.uint8]:
+    """Noise `(3, 60, 60)` between two values."""
+    rng = np.random.default_rng(0)
+    return rng.integers(low, high + 1, (3, 60, 60), dtype=np.uint8)
+
+
+def scaled(path: Path, pixels: NDArray[np.uint8]) -> tuple[str, NDArray[np.uint8]]:
+    """How a scene of these pixels is scaled, and what comes out."""
+    with open_scene([write(path, pixels)], OPTIONS) as scene:
+        read, _ = scene.read(Window(0, 0, *pixels.shape[1:]))
+        return scene.describe()["scaling"]["method"], read
+
+
+def test_a_hazy_8_bit_scene_uses_the_whole_range(tmp_path: Path) -> None:
+    hazy = middle(110, 200)
+    hazy[1] -= 50  # not grey
+    method, read = scaled(tmp_path / "a.tif", hazy)
+    assert method == "percentiles"
+    assert read.mean(axis=(1, 2)) == pytest.approx([127.5] * 3, abs=4)
+    assert read.std(axis=(1, 2)) == pytest.approx([255 / 12**0.5] * 3, rel=0.1)
+
+
+def test_one_wide_band_is_enough_to_leave_an_8_bit_scene_as_it_is(tmp_path: Path) -> None:
+    pixels = middle(110, 200)
+    pixels[2] = middle(20, 230)[2]
+    method, read = scaled(tmp_path / "a.tif", pixels)
+    assert method == "identity"
+    np.testing.assert_array_equal(read, pixels)
+
+
+def test_water_is_not_stretched_until_its_noise_looks_like_roofs(tmp_path: Path) -> None:
+    water = middle(100, 103)
+    method, read = scaled(tmp_path / "a.tif", water)
+    assert method == "percentiles"
+    # Three times at most, about the middle of the scene's own values.
+    expected = np.rint((water - 101.5) * 3 + 127.5)
+    assert np.abs(read - expected).max() <= 1
 
 
 def test_an_unusual_image_is_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
