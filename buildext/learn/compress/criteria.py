@@ -1,7 +1,7 @@
 """Criteria: how wrong a site's output is, in one number or in one for each channel.
 
-Sums are collected batch by batch and turned into errors at the end, so that the criterion can be a
-ratio of sums, as the cosine is.
+Sums over places are turned into errors at the end, so that the criterion can be a ratio of sums, as
+the cosine is.
 """
 
 from __future__ import annotations
@@ -11,31 +11,19 @@ from typing import Protocol
 import torch
 
 
-def sum_but(values: torch.Tensor, axis: int | None) -> torch.Tensor:
-    """The sum over all axes but one, `(C,)`, or over all, `()`."""
-    if axis is None:
-        return values.sum()
-    others = [k for k in range(values.ndim) if k != axis % values.ndim]
-    return values.sum(others)
-
-
 class Criterion(Protocol):
     """A way to compare outputs; less is better."""
 
     needs_fisher: bool
 
     def sums(
-        self,
-        made: torch.Tensor,
-        wanted: torch.Tensor,
-        fisher: torch.Tensor | None,
-        axis: int | None,
+        self, made: torch.Tensor, wanted: torch.Tensor, fisher: torch.Tensor | None
     ) -> torch.Tensor:
-        """What to add up over batches, `(k,)` or `(k, C)`."""
+        """Sums over the places of `(G, N, C)`, `(k, G, C)`; `made` is overwritten."""
         ...
 
     def error(self, sums: torch.Tensor) -> torch.Tensor:
-        """`()` or `(C,)`."""
+        """Of sums `(k, ...)`, without their first axis."""
         ...
 
 
@@ -45,15 +33,11 @@ class FisherWeighted:
     needs_fisher = True
 
     def sums(
-        self,
-        made: torch.Tensor,
-        wanted: torch.Tensor,
-        fisher: torch.Tensor | None,
-        axis: int | None,
+        self, made: torch.Tensor, wanted: torch.Tensor, fisher: torch.Tensor | None
     ) -> torch.Tensor:
         """Sum of `fisher * (made - wanted)^2`."""
         assert fisher is not None
-        return sum_but(fisher * (made - wanted).square(), axis)[None]
+        return made.sub_(wanted).square_().mul_(fisher).sum(1)[None]
 
     def error(self, sums: torch.Tensor) -> torch.Tensor:
         """The sum itself."""
@@ -66,15 +50,11 @@ class Cosine:
     needs_fisher = False
 
     def sums(
-        self,
-        made: torch.Tensor,
-        wanted: torch.Tensor,
-        fisher: torch.Tensor | None,
-        axis: int | None,
+        self, made: torch.Tensor, wanted: torch.Tensor, fisher: torch.Tensor | None
     ) -> torch.Tensor:
         """The inner product and both squared lengths."""
         parts = (made * wanted, made.square(), wanted.square())
-        return torch.stack([sum_but(part.double(), axis) for part in parts])
+        return torch.stack([part.sum(1, dtype=torch.float64) for part in parts])
 
     def error(self, sums: torch.Tensor) -> torch.Tensor:
         """Zero for outputs of one direction; one where an output is zero throughout."""

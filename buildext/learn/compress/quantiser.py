@@ -76,6 +76,22 @@ class Uniform:
         made: torch.Tensor = _StraightThrough.apply(values, self)
         return made
 
+    def into(self, values: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """The same without a gradient, made in `out` or in one new tensor.
+
+        A search asks for this thousands of times, and memory that is fresh each time costs several
+        times the arithmetic.
+        """
+        axis = self.axis or 0
+        scale, zero = along(self.scale, values, axis), along(self.zero, values, axis)
+        levels = torch.div(values, scale, out=out).round_()
+        if zero.ndim == 0:
+            # Limits that are plain numbers are a tenth of the work.
+            levels.clamp_(self.lowest - float(zero), self.highest - float(zero))
+        else:
+            levels.clamp_(self.lowest - zero, self.highest - zero)
+        return levels.mul_(scale)
+
     def limits(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The smallest and the largest value, of the shape of `scale`."""
         return (self.lowest - self.zero) * self.scale, (self.highest - self.zero) * self.scale
@@ -89,12 +105,13 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, quantiser: Uniform) -> torch.Tensor:
-        axis = quantiser.axis or 0
-        scale, zero = along(quantiser.scale, values, axis), along(quantiser.zero, values, axis)
-        levels = torch.round(values / scale) + zero
+        made = quantiser.into(values)
         if ctx.needs_input_grad[0]:
+            axis = quantiser.axis or 0
+            scale, zero = along(quantiser.scale, values, axis), along(quantiser.zero, values, axis)
+            levels = torch.round(values / scale) + zero
             ctx.save_for_backward((levels >= quantiser.lowest) & (levels <= quantiser.highest))
-        return (torch.clamp(levels, quantiser.lowest, quantiser.highest) - zero) * scale
+        return made
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:

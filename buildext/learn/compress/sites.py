@@ -57,6 +57,9 @@ def site_of(graph: Graph, node: Node) -> Site | None:
     if len(constant) == 2:
         return None
     if not constant:
+        if node.op == "Gemm":
+            # It may add a third tensor; no attention is exported so.
+            return None
         slots = ((node.name, 0), (node.name, 1))
         return Site(node.name, "attention", slots, None, 0, -1, node.outputs[0])
     weight = constant[0]

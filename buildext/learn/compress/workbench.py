@@ -1,7 +1,8 @@
 """The workbench of a method: a network taken apart, and tiles to see what it does to them.
 
-A method asks what a site saw and made on the calibration tiles (`observe`), and, where it weighs
-errors, how much the result depends on what the site makes.
+A method asks what a site saw and made on the calibration tiles, all of it (`observe`) or as much as
+a search needs (`sample`), and, where it weighs errors, how much the result depends on what the site
+makes.
 
 That weight is the diagonal of the Fisher information. A change d of a site's output changes the
 distribution of the predicted map by about d' F d / 2 (in Kullback-Leibler divergence), where F is
@@ -27,9 +28,9 @@ from numpy.typing import NDArray
 from buildext.learn.compress.bridge import Bridge, find_bridges
 from buildext.learn.compress.ir.graph import Graph, Slot
 from buildext.learn.compress.ir.interpreter import TorchGraph
-from buildext.learn.compress.ir.operators import complete, compute
 from buildext.learn.compress.plan import patch_of
 from buildext.learn.compress.quantiser import Quantiser
+from buildext.learn.compress.sample import NUMBERS, Sample, Sampler
 from buildext.learn.compress.sites import Site, find_sites
 from buildext.learn.compress.target import Target
 from buildext.progress import Progress, SilentProgress
@@ -46,12 +47,10 @@ class Observation:
     Attributes:
         operands: of each batch, the inputs of the node as floats; weights are among them.
         outputs: of each batch.
-        fisher: squared gradients at the outputs, of each batch; empty where not asked for.
     """
 
     operands: list[list[Any]]
     outputs: list[torch.Tensor]
-    fisher: list[torch.Tensor]
 
 
 class Workbench:
@@ -91,6 +90,7 @@ class Workbench:
         self._batches = [
             torch.from_numpy(tiles[k : k + BATCH]) for k in range(0, len(tiles), BATCH)
         ]
+        self._tiles = len(tiles)
         self._labels: list[torch.Tensor] = []
         self._bridges: tuple[Bridge, ...] | None = None
 
@@ -111,19 +111,16 @@ class Workbench:
         assert site.weight is not None
         return self.runner.constants[self.nodes[site.name].inputs[1]]
 
-    def run_site(self, site: Site, operands: Sequence[Any]) -> torch.Tensor:
-        """What the site makes of other operands."""
-        node = self.nodes[site.name]
-        made: torch.Tensor = compute(node.op, operands, complete(node))[0]
-        return made
-
-    def segments(self, ends: Collection[str] = ()) -> Iterator[tuple[Site, ...]]:
+    def segments(
+        self, ends: Collection[str] = (), *, sampled: bool = False
+    ) -> Iterator[tuple[Site, ...]]:
         """Sites in order, in groups that one pass can observe within the memory.
 
         Args:
             ends: names of sites after which a group must end.
+            sampled: whether they are for `sample`, which keeps less.
         """
-        sizes = self._sizes()
+        sizes = self._sizes(sampled)
         group: list[Site] = []
         total = 0
         for site in self.sites:
@@ -139,21 +136,68 @@ class Workbench:
             yield tuple(group)
 
     def observe(
+        self, sites: Sequence[Site], quantisers: Mapping[Slot, Quantiser] | None = None
+    ) -> dict[str, Observation]:
+        """See all that sites do on all tiles.
+
+        Args:
+            sites: which.
+            quantisers: what is quantised meanwhile.
+        """
+        found = {site.name: Observation([], []) for site in sites}
+        for _, values, _ in self._passes(sites, quantisers, fisher=False):
+            for site in sites:
+                inputs = self.nodes[site.name].inputs
+                found[site.name].operands.append([self._operand(values, name) for name in inputs])
+                found[site.name].outputs.append(values[site.output])
+        return found
+
+    def sample(
         self,
         sites: Sequence[Site],
         quantisers: Mapping[Slot, Quantiser] | None = None,
         *,
         fisher: bool = False,
-    ) -> dict[str, Observation]:
-        """See what sites do on all tiles.
+    ) -> dict[str, Sample]:
+        """See what sites do at some places of the tiles.
 
         Args:
             sites: which.
             quantisers: what is quantised meanwhile.
             fisher: whether to take gradients, too.
         """
+        samplers = {
+            site.name: Sampler(
+                site, self.nodes[site.name], self.runner.constants, self._tiles, self._seed
+            )
+            for site in sites
+        }
+        for tiles, values, grads in self._passes(sites, quantisers, fisher=fisher):
+            for index, site in enumerate(sites):
+                inputs = self.nodes[site.name].inputs[:2]
+                samplers[site.name].add(
+                    [self._operand(values, name) for name in inputs],
+                    values[site.output].detach(),
+                    grads[index] if fisher else None,
+                    tiles,
+                )
+        return {name: sampler.sample() for name, sampler in samplers.items()}
+
+    def predictions(self) -> Iterator[torch.Tensor]:
+        """What the float network makes of each batch of tiles."""
+        for images in self._batches:
+            with torch.no_grad():
+                yield self.runner.run(images)[self.graph.output_name]
+
+    def _passes(
+        self,
+        sites: Sequence[Site],
+        quantisers: Mapping[Slot, Quantiser] | None,
+        *,
+        fisher: bool,
+    ) -> Iterator[tuple[int, dict[str, torch.Tensor], list[torch.Tensor]]]:
+        """Of each batch: its number of tiles, what sites see and make, and squared gradients."""
         patch = patch_of(self.runner, quantisers or {})
-        found: dict[str, Observation] = {site.name: Observation([], [], []) for site in sites}
         computed = {
             name
             for site in sites
@@ -164,27 +208,13 @@ class Workbench:
             self._draw_labels()
         for number, images in enumerate(self._batches):
             with torch.set_grad_enabled(fisher):
-                # A gradient needs something to begin with: the image itself, as if it could move.
                 values = self._run(images, patch, computed, fisher)
             grads = self._gradients(values, sites, number) if fisher else []
-            for index, site in enumerate(sites):
-                one = found[site.name]
-                one.operands.append(
-                    [self._operand(values, name) for name in self.nodes[site.name].inputs]
-                )
-                one.outputs.append(values[site.output].detach())
-                if fisher:
-                    one.fisher.append(grads[index])
-        return found
-
-    def predictions(self) -> Iterator[torch.Tensor]:
-        """What the float network makes of each batch of tiles."""
-        for images in self._batches:
-            with torch.no_grad():
-                yield self.runner.run(images)[self.graph.output_name]
+            yield len(images), values, grads
 
     def _run(self, images: torch.Tensor, patch: Any, keep: set[str], moving: bool) -> Any:
         if moving:
+            # A gradient needs something to begin with: the image itself, as if it could move.
             users = self.graph.consumers()[self.graph.input_name]
             (cast,) = (node for node in users if node.op == "Cast")
             patch = {**patch, (cast.name, 0): lambda x: x.float().requires_grad_()}
@@ -218,8 +248,8 @@ class Workbench:
             drawn = torch.rand(probability.shape, generator=generator)
             self._labels.append((drawn < probability.cpu()).float().to(self.device))
 
-    def _sizes(self) -> dict[str, int]:
-        """Numbers that an observation of each site keeps over all tiles, gradients included."""
+    def _sizes(self, sampled: bool) -> dict[str, int]:
+        """Numbers that a group keeps for each site while it is observed, gradients included."""
         names = {
             name
             for site in self.sites
@@ -228,10 +258,12 @@ class Workbench:
         }
         with torch.no_grad():
             values = self.runner.run(self._batches[0][:1], keep=names)
-        tiles = sum(len(batch) for batch in self._batches)
         sizes = {}
         for site in self.sites:
-            inputs = [n for n in self.nodes[site.name].inputs if n in values]
-            one = 2 * values[site.output].numel() + sum(values[n].numel() for n in inputs)
-            sizes[site.name] = one * tiles
+            seen = sum(values[n].numel() for n in self.nodes[site.name].inputs if n in values)
+            made = values[site.output].numel()
+            sizes[site.name] = (seen + made) * self._tiles
+            if sampled:
+                whole = (seen * site.kernel_px**2 + 2 * made) * self._tiles
+                sizes[site.name] = (seen + 2 * made) * BATCH + min(whole, 2 * NUMBERS)
         return sizes

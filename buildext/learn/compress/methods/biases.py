@@ -14,28 +14,17 @@ import torch
 
 from buildext.learn.compress.ir.graph import Graph
 from buildext.learn.compress.quantiser import Quantiser
-from buildext.learn.compress.sites import Site
-from buildext.learn.compress.workbench import Observation, Workbench
+from buildext.learn.compress.sample import Sample
 
 
-def mean_error(
-    bench: Workbench, site: Site, seen: Observation, quantisers: Mapping[int, Quantiser]
-) -> torch.Tensor | None:
+def mean_error(sample: Sample, quantisers: Mapping[int, Quantiser]) -> torch.Tensor | None:
     """What a quantised site makes too little of, by channel `(C,)`; None for attention."""
-    if site.weight is None:
+    if sample.site.weight is None:
         return None
-    total, count = None, 0
-    for operands, wanted in zip(seen.operands, seen.outputs, strict=True):
-        inputs = [
-            quantisers[k].fake(value) if k in quantisers else value
-            for k, value in enumerate(operands)
-        ]
-        short = (wanted - bench.run_site(site, inputs)).movedim(site.channel_axis, -1)
-        short = short.reshape(-1, short.shape[-1])
-        total = short.double().sum(0) if total is None else total + short.double().sum(0)
-        count += len(short)
-    assert total is not None
-    return (total / count).float().cpu()
+    first, second = (sample.operand(k, quantisers.get(k)) for k in (0, 1))
+    short = sample.wanted - sample.make(first, second)
+    share = (sample.stands_for / sample.stands_for.sum())[:, None]
+    return (short * share).sum(1, dtype=torch.float64).flatten().float().cpu()
 
 
 def add_to_biases(graph: Graph, corrections: Mapping[str, torch.Tensor]) -> Graph:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 
+from buildext.learn.compress.interval import Interval, interval_of
 from buildext.learn.compress.ir.graph import Slot
 from buildext.learn.compress.plan import Plan
 from buildext.learn.compress.quantiser import Quantiser
-from buildext.learn.compress.search import Interval, interval_of
 from buildext.learn.compress.workbench import Workbench
 
 # What each tail may lose, in Li et al., "Fully Quantized Network for Object Detection" (CVPR 2019),

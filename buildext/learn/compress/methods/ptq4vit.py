@@ -27,10 +27,10 @@ def ptq4vit(bench: Workbench) -> Plan:
     """Searched quantisers, some of which are split in two."""
     quantisers: dict[Slot, Quantiser] = {}
     bench.progress.start("calibrating", len(bench.sites))
-    for group in bench.segments():
-        seen = bench.observe(group, fisher=True)
+    for group in bench.segments(sampled=True):
+        samples = bench.sample(group, fisher=True)
         for site in group:
-            search = SiteSearch(bench, site, seen.pop(site.name), FisherWeighted(), bench.bits)
+            search = SiteSearch(samples.pop(site.name), FisherWeighted(), bench.bits)
             uniform, _ = search.run(first_choices(bench, site))
             found: dict[int, Quantiser] = dict(uniform)
             if bench.target.uneven:

@@ -14,7 +14,8 @@ Site by site, in the order of computation:
 4. Biases are corrected once by the mean error that is left in each channel.
 
 Departures from the paper: schemes are chosen at every site and not at bridges alone; factors are
-tried coarsely first; the weights of the Fisher form are explained in `workbench`.
+tried coarsely first; sums over large maps are taken over some of their places (`sample`); the
+weights of the Fisher form are explained in `workbench`.
 """
 
 from __future__ import annotations
@@ -73,18 +74,18 @@ def search_widths(bench: Workbench, widths: Sequence[int]) -> dict[str, dict[int
     staying: dict[Slot, Quantiser] = {}
     result: dict[str, dict[int, Found]] = {}
     bench.progress.start("calibrating", len(bench.sites))
-    for group in bench.segments(ends_of_runs(bench, bridged)):
-        seen = bench.observe(group, staying, fisher=True)
+    for group in bench.segments(ends_of_runs(bench, bridged), sampled=True):
+        samples = bench.sample(group, staying, fisher=True)
         for site in group:
-            own = seen.pop(site.name)
+            own = samples.pop(site.name)
             result[site.name] = {}
             for bits in widths:
-                search = SiteSearch(bench, site, own, FisherWeighted(), bits)
+                search = SiteSearch(own, FisherWeighted(), bits)
                 quantisers, error = search.run(all_choices(bench, site))
                 result[site.name][bits] = Found(
                     {(site.name, position): q for position, q in quantisers.items()},
                     error,
-                    mean_error(bench, site, own, quantisers),
+                    mean_error(own, quantisers),
                 )
             if site.name in bridged:
                 staying.update(result[site.name][widths[0]].quantisers)

@@ -18,12 +18,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from buildext.learn.compress.interval import interval_of
 from buildext.learn.compress.ir.graph import Node, Slot
 from buildext.learn.compress.methods.fq_vit import with_logarithms
 from buildext.learn.compress.methods.observed import observed, tails_cut
 from buildext.learn.compress.plan import Plan
 from buildext.learn.compress.quantiser import Quantiser, asymmetric
-from buildext.learn.compress.search import interval_of
 from buildext.learn.compress.sites import Site
 from buildext.learn.compress.workbench import Workbench
 

@@ -32,10 +32,10 @@ def search_plainly(bench: Workbench, criterion: Criterion) -> dict[Slot, Quantis
     """Symmetric quantisers of all sites by one criterion."""
     quantisers: dict[Slot, Quantiser] = {}
     bench.progress.start("calibrating", len(bench.sites))
-    for group in bench.segments():
-        seen = bench.observe(group, fisher=criterion.needs_fisher)
+    for group in bench.segments(sampled=True):
+        samples = bench.sample(group, fisher=criterion.needs_fisher)
         for site in group:
-            search = SiteSearch(bench, site, seen.pop(site.name), criterion, bench.bits)
+            search = SiteSearch(samples.pop(site.name), criterion, bench.bits)
             found, _ = search.run(first_choices(bench, site))
             quantisers.update({(site.name, position): q for position, q in found.items()})
             bench.progress.advance()
