@@ -33,6 +33,7 @@ COMMANDS = {
     "quantize": "Make a model light: int8, with the loss measured.",
     "export": "Write a model as one file for other programs.",
     "study": "Do many trainings that differ in few things, and rank them.",
+    "search": "Search a network that keeps given constraints.",
     "encoders": "List the encoders that networks are built from.",
     "models": "List, show and verify models.",
     "doctor": "Report versions, engines, processor, drivers and disk.",

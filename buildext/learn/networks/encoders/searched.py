@@ -147,6 +147,7 @@ class Stage(nn.Module):
             self.shrink = conv_norm(width_in, plan.width, 1 if first else 3, 1 if first else 2)
         entering = width_in if pooled else plan.width
         self.position = Position(entering) if plan.kind in ATTENDING else nn.Identity()
+        self.kind = plan.kind
         self.channels_last = plan.kind in CHANNELS_LAST
         blocks = []
         for index in range(plan.blocks):

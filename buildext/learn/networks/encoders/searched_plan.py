@@ -138,6 +138,8 @@ def _stage(name: str, text: str) -> StagePlan:
 
 def _problem(number: int, stage: StagePlan) -> str:
     """Why a stage cannot stand at a place; empty if it can."""
+    if stage.kind not in KINDS:
+        return f"expected one of the kinds {', '.join(KINDS)}"
     if stage.width < WIDTH_STEP or stage.width % WIDTH_STEP:
         return f"expected a width that is a multiple of {WIDTH_STEP}"
     if (stage.kind == TAP) != (stage.blocks == 0):

@@ -1,0 +1,1 @@
+"""Generative architecture search: networks made to a user's constraints."""
