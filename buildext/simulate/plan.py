@@ -40,7 +40,7 @@ OPEN_M = 22.0
 _ONE_SIDED_M = 10.0
 _DENSITY_M = 65
 # Squares kept: 4 MB each.
-_KEPT = 24
+_KEPT = 40
 
 
 @dataclass(frozen=True, slots=True)

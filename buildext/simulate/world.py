@@ -37,7 +37,8 @@ _TREE_M = 14.0
 _REACH_M = 8.0
 # What stands on a roof is no higher.
 _CLUTTER_M = 3.0
-_KEPT_SQUARES = 56
+# As many as reach into a few rows of tiles of a panel: with fewer each is made twice.
+_KEPT_SQUARES = 120
 
 
 @dataclass(frozen=True, slots=True)
