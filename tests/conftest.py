@@ -13,6 +13,14 @@ settings.register_profile("buildext", deadline=None, max_examples=60)
 settings.load_profile("buildext")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept between runs is kept between tests, and not in the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUILDEXT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 class NetworkUsedError(BaseException):
     """Raised on any attempt to reach the network; no `except Exception` can hide it."""
 

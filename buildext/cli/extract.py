@@ -76,7 +76,6 @@ def extract(
         raise click.UsageError("--height-field needs --reference")
 
     from buildext.errors import MissingInputError
-    from buildext.evaluate import Bounds, EvaluateOptions, Frame
     from buildext.extract.area import read_area
     from buildext.extract.options import Outputs
     from buildext.extract.pipeline import check_outputs, open_job, run
@@ -97,6 +96,8 @@ def extract(
         result = run(job, outputs, progress)
     _tell_result(result, outputs, progress, progress_kind)
     if reference is not None:
+        from buildext.evaluate import Bounds, EvaluateOptions, Frame
+
         frame = job.frame
         grid = Frame.of(frame.crs, frame.transform, job.window.height, job.window.width, "scene")
         inside: Path | Bounds | None = None

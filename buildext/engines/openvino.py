@@ -2,7 +2,8 @@
 
 The network is compiled once for one tile size, and every tile is its own inference request: several
 requests in flight keep all cores busy, and since each is computed by the same compiled graph, the
-result of a tile cannot depend on how many run beside it.
+result of a tile cannot depend on how many run beside it. What was compiled is kept for the next run
+(`cache`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from buildext.engines.base import (
     UInt8Array,
     is_out_of_memory,
 )
+from buildext.engines.cache import forget, keep, key_of, recall
 from buildext.errors import ModelError, ResourceError, UsageError
+from buildext.models.store import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,55 @@ def describe_devices() -> str:
         f"{name} ({', '.join(core.get_property(name, 'OPTIMIZATION_CAPABILITIES'))})"
         for name in core.available_devices
     )
+
+
+def _compiled(weights: Path, tile_px: int, device: str, config: dict[str, Any]) -> Any:
+    """The network compiled for a device and tile size: from an earlier run, or now.
+
+    Raises:
+        ModelError: the network cannot be read.
+        ResourceError: memory ran out.
+    """
+    openvino, core = import_openvino(), shared_core()
+    processor = core.get_property(device, "FULL_DEVICE_NAME")
+    abilities = sorted(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
+    key = key_of(
+        openvino.__version__,
+        processor,
+        abilities,
+        core.get_property(device, "RANGE_FOR_STREAMS"),
+        sha256_of(weights),
+        tile_px,
+        config,
+    )
+    kept = recall(key)
+    if kept is not None:
+        try:
+            return core.import_model(kept, device, config)
+        except RuntimeError as error:
+            log.info("a compiled network is of no use here and is made again: %s", error)
+            forget(key)
+    try:
+        model = core.read_model(weights)
+        channels = model.input(0).get_partial_shape()[1].get_length()
+        model.reshape([1, channels, tile_px, tile_px])
+    except RuntimeError as error:
+        raise ModelError(
+            f"OpenVINO cannot read {weights}: {str(error).splitlines()[0]}",
+            hint="verify the model: buildext models verify",
+        ) from error
+    try:
+        compiled = core.compile_model(model, device, config)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise ResourceError(
+                f"memory ran out while the network was compiled for tiles of {tile_px} px",
+                hint="choose a smaller --tile",
+            ) from error
+        raise
+    if "EXPORT_IMPORT" in abilities:
+        keep(key, compiled.export_model().getvalue())
+    return compiled
 
 
 class OpenVinoEngine:
@@ -101,15 +153,6 @@ class OpenVinoEngine:
                 f"got the precision {precision!r}, which this device does not have in OpenVINO",
                 hint="use --precision auto",
             )
-        try:
-            model = core.read_model(weights)
-            channels = model.input(0).get_partial_shape()[1].get_length()
-            model.reshape([1, channels, tile_px, tile_px])
-        except RuntimeError as error:
-            raise ModelError(
-                f"OpenVINO cannot read {weights}: {str(error).splitlines()[0]}",
-                hint="verify the model: buildext models verify",
-            ) from error
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": precision,
@@ -120,15 +163,7 @@ class OpenVinoEngine:
             config["ENABLE_CPU_PINNING"] = False
             if threads:
                 config["INFERENCE_NUM_THREADS"] = threads
-        try:
-            self._compiled = core.compile_model(model, name, config)
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise ResourceError(
-                    f"memory ran out while the network was compiled for tiles of {tile_px} px",
-                    hint="choose a smaller --tile",
-                ) from error
-            raise
+        self._compiled = _compiled(weights, tile_px, name, config)
         optimum = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._requests = [
             self._compiled.create_infer_request() for _ in range(requests or optimum + 2)

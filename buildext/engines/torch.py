@@ -7,6 +7,7 @@ initialisers carry the names of the state dict: one file of weights serves all e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from buildext.engines.base import (
     UInt8Array,
     stream_in_batches,
 )
-from buildext.errors import UsageError
+from buildext.errors import ModelError, UsageError
 from buildext.models.store import Model
 
 
@@ -35,7 +36,7 @@ class TorchEngine:
 
     Raises:
         UsageError: there is no such device or precision.
-        ModelError: the weights do not fit the network of the card.
+        ModelError: the weights do not fit the network of the card, or are quantised.
     """
 
     def __init__(
@@ -70,7 +71,15 @@ class TorchEngine:
         self._torch = torch
         self._device = torch.device(device)
         self._dtype = dtypes[precision]
-        network: Any = load_network(model.card, model.weights).eval()
+        try:
+            network: Any = load_network(model.card, model.weights).eval()
+        except ModelError as error:
+            if _is_quantised(model.weights):
+                raise ModelError(
+                    f"got the quantised model {model.card.name!r}; torch runs float models only",
+                    hint="use --engine openvino, or the float model that it was made from",
+                ) from error
+            raise
         self._network: Any = network.to(self._device, memory_format=torch.channels_last)
         self._batch = batch or (1 if device == "cpu" else 16)
         self.info = EngineInfo(
@@ -100,3 +109,15 @@ class TorchEngine:
     ) -> Iterator[tuple[Key, FloatArray | None]]:
         """Probabilities of many tiles in the order of the jobs; see `Engine.stream`."""
         return stream_in_batches(self.infer, jobs, self._batch)
+
+
+def _is_quantised(weights: Path) -> bool:
+    """Whether an ONNX file computes with integers between quantisers."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(weights, load_external_data=False)
+    except (DecodeError, OSError):
+        return False
+    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)

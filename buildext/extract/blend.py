@@ -71,6 +71,12 @@ class Layout:
     strip_rows: int = 1
     panel_cols: int = 8
 
+    @property
+    def tiles(self) -> int:
+        """Number of wanted cells, each of which is decided by a tile of its own."""
+        cells = self.cells
+        return (cells.row_stop - cells.row) * (cells.col_stop - cells.col)
+
     def panels(self) -> Iterator[CellRange]:
         """The panels in the order in which their blocks are finished.
 

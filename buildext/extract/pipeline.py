@@ -30,6 +30,7 @@ from buildext.extract.area import Area
 from buildext.extract.blend import CellRange, Layout
 from buildext.extract.choices import engine_of, scene_options, separation_options, tile_sizes
 from buildext.extract.options import ExtractOptions, Outputs
+from buildext.extract.pace import WORTH_TIMING, remember
 from buildext.extract.predict import PANELS_AHEAD, predict
 from buildext.extract.prefetch import prefetch
 from buildext.extract.preflight import Preflight, estimate
@@ -45,7 +46,7 @@ from buildext.footprints.shape import ShapedBuilding, shape_groups
 from buildext.footprints.write import format_of, open_writer
 from buildext.grid.tiling import TileGrid
 from buildext.grid.window import Window
-from buildext.models.store import Model, load_model
+from buildext.models.store import WEIGHTS_NAME, Model, load_model
 from buildext.progress import Progress, SilentProgress
 from buildext.scene.open import open_scene
 from buildext.scene.scene import Scene
@@ -110,6 +111,7 @@ class Job:
             CACHE_BYTES,
             outputs.footprints,
             outputs.probability is not None,
+            self.model.card.files[WEIGHTS_NAME],
         )
 
     def blocks(self) -> Iterator[Block]:
@@ -235,7 +237,12 @@ def run(job: Job, outputs: Outputs, progress: Progress | None = None) -> Extract
                 "got no valid pixel in the part of the scene that was asked for",
                 hint="check --aoi, the nodata value and the alpha band",
             )
-    return Extraction(count, window.pixels, time.perf_counter() - start, settings)
+    seconds = time.perf_counter() - start
+    if job.layout.tiles >= WORTH_TIMING:
+        seen_tiles = job.layout.tiles * valid_pixels / window.pixels
+        network = job.model.card.files[WEIGHTS_NAME]
+        remember(job.engine, job.layout.grid.tile_px, network, seconds / seen_tiles)
+    return Extraction(count, window.pixels, seconds, settings)
 
 
 def check_outputs(outputs: Outputs, crs: Any) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from buildext.engines.base import Engine
 from buildext.extract.blend import Layout
+from buildext.extract.pace import WORTH_TIMING, seconds_per_tile
 
 # Measured: the interpreter with its libraries, and a network's activations a tile in flight at the
 # bundled models' widths, in bytes a pixel of the tile. See docs/performance.md.
@@ -20,8 +18,6 @@ PENDING_PANELS = 6
 # A building of a typical town takes 200 bytes in a GeoPackage, and there is one to 1 500 pixels.
 LAYER_BYTES_PER_PX = 200 / 1500
 PROBABILITY_BYTES_PER_PX = 0.35
-_TIMED_TILES = 2
-_WORTH_TIMING = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +33,27 @@ class Preflight:
 
 
 def estimate(
-    layout: Layout, channels: int, engine: Engine, cache_bytes: float, output: Path, raster: bool
+    layout: Layout,
+    channels: int,
+    engine: Engine,
+    cache_bytes: float,
+    output: Path,
+    raster: bool,
+    network: str,
 ) -> Preflight:
     """Estimate a run.
 
     Args:
         layout: tiles of the run.
         channels: number of channels that the network predicts.
-        engine: the engine; a few empty tiles are timed where the run is long enough to care.
+        engine: the engine; its pace is asked for where the run is long enough to care.
         cache_bytes: memory that GDAL may use to keep decoded blocks.
         output: the output file, for the free space on its disk.
         raster: a probability raster is written too.
+        network: what tells the network's weights from others; see `pace.seconds_per_tile`.
     """
     grid = layout.grid
     window = layout.cells.window(grid)
-    tiles = (layout.cells.row_stop - layout.cells.row) * (layout.cells.col_stop - layout.cells.col)
     in_flight = max(engine.info.tiles_in_flight, 1)
     panel_px = layout.panel_cols * grid.stride_px * layout.strip_rows * grid.stride_px
     memory = (
@@ -63,14 +65,10 @@ def estimate(
     )
     disk = window.pixels * (LAYER_BYTES_PER_PX + (PROBABILITY_BYTES_PER_PX if raster else 0))
     seconds = None
-    if tiles >= _WORTH_TIMING:
-        empty = np.zeros((3, grid.tile_px, grid.tile_px), np.uint8)
-        start = time.perf_counter()
-        for _ in engine.stream((index, empty) for index in range(_TIMED_TILES)):
-            pass
-        seconds = tiles * (time.perf_counter() - start) / _TIMED_TILES
+    if layout.tiles >= WORTH_TIMING:
+        seconds = layout.tiles * seconds_per_tile(engine, grid.tile_px, network)
     return Preflight(
-        tiles=tiles,
+        tiles=layout.tiles,
         pixels=window.pixels,
         memory_bytes=memory,
         disk_bytes=disk,

@@ -144,3 +144,24 @@ def test_a_file_that_is_no_network(name: str, tmp_path: Path, model: Model) -> N
 
 def test_auto_takes_openvino_on_a_cpu(model: Model) -> None:
     assert make_engine(model, tile_px=TILE_PX).info.name == "openvino"
+
+
+def test_torch_refuses_a_quantised_model_by_name(tmp_path: Path, model: Model) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("torch")
+    helper, kind = onnx.helper, onnx.TensorProto
+    node = helper.make_node("DequantizeLinear", ["weight", "scale"], ["out"])
+    graph = helper.make_graph(
+        [node],
+        "quantised",
+        [],
+        [helper.make_tensor_value_info("out", kind.FLOAT, [2])],
+        [
+            helper.make_tensor("weight", kind.INT8, [2], [1, 2]),
+            helper.make_tensor("scale", kind.FLOAT, [], [0.5]),
+        ],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match="quantised model 'default'") as caught:
+        make_engine(Model(tmp_path, model.card), engine="torch", tile_px=TILE_PX)
+    assert "--engine openvino" in caught.value.hint

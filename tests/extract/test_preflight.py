@@ -12,6 +12,7 @@ import pytest
 
 from buildext.engines.base import EngineInfo, FloatArray, Key, UInt8Array
 from buildext.extract.blend import CellRange, Layout
+from buildext.extract.pace import remember
 from buildext.extract.preflight import duration, estimate
 from buildext.grid.tiling import TileGrid
 
@@ -34,6 +35,12 @@ class Copying:
             yield key, None if image is None else self.infer(image[None])[0]
 
 
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run has left its pace."""
+    monkeypatch.setenv("BUILDEXT_CACHE", str(tmp_path / "cache"))
+
+
 def layout_of(height: int, width: int) -> Layout:
     grid = TileGrid(height, width, 64, 8)
     return Layout(grid, CellRange.whole(grid))
@@ -42,26 +49,46 @@ def layout_of(height: int, width: int) -> Layout:
 def test_sizes_and_disk(tmp_path: Path) -> None:
     layout = layout_of(640, 1000)
     engine = Copying()
-    flight = estimate(layout, 2, engine, 1e8, tmp_path / "a.gpkg", raster=False)
+    flight = estimate(layout, 2, engine, 1e8, tmp_path / "a.gpkg", raster=False, network="a")
     assert flight.pixels == 640_000
     assert flight.tiles == layout.grid.rows * layout.grid.cols
     assert flight.disk_free_bytes == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
     assert flight.seconds is not None and flight.seconds > 0
     assert 1 <= engine.tiles <= 8
-    with_raster = estimate(layout, 2, engine, 1e8, tmp_path / "a.gpkg", raster=True)
+    with_raster = estimate(layout, 2, engine, 1e8, tmp_path / "a.gpkg", raster=True, network="a")
     assert with_raster.disk_bytes > flight.disk_bytes
+    # The pace is known by now.
+    assert engine.tiles <= 8
+    assert with_raster.seconds == flight.seconds
+
+
+def test_the_pace_is_that_of_the_last_run_of_this_very_network(tmp_path: Path) -> None:
+    layout, engine = layout_of(640, 1000), Copying()
+
+    def seconds(network: str) -> float | None:
+        return estimate(layout, 2, engine, 0, tmp_path / "a", False, network).seconds
+
+    remember(engine, layout.grid.tile_px, "a", 0.5)
+    assert seconds("a") == 0.5 * layout.tiles
+    assert engine.tiles == 0
+    assert seconds("b") != seconds("a")
+    assert engine.tiles > 0
+    remember(engine, layout.grid.tile_px, "a", 0.25)
+    assert seconds("a") == 0.25 * layout.tiles
 
 
 def test_a_short_run_is_not_timed(tmp_path: Path) -> None:
     engine = Copying()
-    assert estimate(layout_of(64, 64), 2, engine, 0, tmp_path / "a", False).seconds is None
+    assert estimate(layout_of(64, 64), 2, engine, 0, tmp_path / "a", False, "a").seconds is None
     assert engine.tiles == 0
 
 
 def test_memory_does_not_grow_with_the_height_and_little_with_the_width(tmp_path: Path) -> None:
     def memory(height: int, width: int, in_flight: int = 2) -> float:
         engine = Copying(in_flight)
-        return estimate(layout_of(height, width), 2, engine, 0, tmp_path / "a", False).memory_bytes
+        return estimate(
+            layout_of(height, width), 2, engine, 0, tmp_path / "a", False, "a"
+        ).memory_bytes
 
     assert memory(100_000, 5000) == memory(1000, 5000)
     assert memory(1000, 200_000) - memory(1000, 5000) == pytest.approx(195_000 * 8 * 2 * 4)
@@ -70,7 +97,7 @@ def test_memory_does_not_grow_with_the_height_and_little_with_the_width(tmp_path
 
 def test_only_the_asked_for_cells_count(tmp_path: Path) -> None:
     layout = replace(layout_of(640, 640), cells=CellRange(2, 3, 4, 8))
-    flight = estimate(layout, 2, Copying(), 0, tmp_path / "a", False)
+    flight = estimate(layout, 2, Copying(), 0, tmp_path / "a", False, "a")
     assert flight.tiles == 10
     assert flight.pixels == 2 * 56 * 5 * 56
 

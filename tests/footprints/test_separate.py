@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from buildext.footprints.separate import (
     SeparationOptions,
@@ -28,6 +31,17 @@ def test_interior_is_connected_over_sides_only() -> None:
     labels, count = label_interior(np.eye(3, dtype=np.bool_))
     assert count == 3
     assert sorted(labels[labels > 0].tolist()) == [1, 2, 3]
+
+
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9)))
+@example(np.zeros((3, 4), np.bool_))
+@example(np.ones((3, 4), np.bool_))
+def test_interior_is_labelled_as_scipy_labels_it(mask: NDArray[np.bool_]) -> None:
+    expected, number = ndimage.label(mask)
+    labels, count = label_interior(mask)
+    assert count == number
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_growth_stops_at_its_reach() -> None:
