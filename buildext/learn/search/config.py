@@ -107,17 +107,19 @@ class SpaceSection(_Part):
     stages: tuple[StageSpace, ...] = (
         _stage("tap mbconv mask mod", "16 24 32 48", "1 2", False),
         _stage("tap mbconv mask mod cga single", "32 48 64 96", "1 2 3", True),
-        _stage("mbconv global mod cga single", "64 96 128 176 224", "2 3 4 6", True),
-        _stage("mbconv global cga single", "96 128 192 256 320", "1 2 3", True),
+        _stage("mbconv global mod cga single", "64 96 128 176 224 288", "2 3 4 6 8", True),
+        _stage("mbconv global cga single", "96 128 192 256 320 384", "1 2 3", True),
     )
     decoders: tuple[DecoderSpace, ...] = (
         DecoderSpace(name="unet", widths=(32, 24, 16, 12), head="subpixel"),
         DecoderSpace(name="unet", widths=(64, 48, 32, 16), head="subpixel"),
         DecoderSpace(name="unet", widths=(96, 64, 48, 32), head="subpixel"),
+        DecoderSpace(name="unet", widths=(160, 128, 96, 48), head="subpixel"),
         DecoderSpace(name="linknet", head="subpixel"),
         DecoderSpace(name="fpn", widths=(48, 32)),
         DecoderSpace(name="fpn", widths=(96, 64)),
         DecoderSpace(name="segformer", widths=(48,)),
+        DecoderSpace(name="segformer", widths=(128,)),
     )
 
     @model_validator(mode="after")

@@ -1,9 +1,9 @@
 """The parts that the latency model is fitted to: a small design over the space.
 
 Every kind of block is measured in every stage where the space has it, three times: narrow, middling
-and wide, with one to three blocks, each behind the halving convolution that leads into it; with
-pooled queries once more. Every decoder is measured on the narrowest and the widest encoder that the
-space has, the stem likewise.
+and wide, with one to three blocks, each behind the halving convolution that leads into it; and
+again with pooled queries. Every decoder is measured on the narrowest and the widest encoder that
+the space has, the stem likewise.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ def parts_of(space: SpaceSection, tile_px: int) -> Iterator[Part]:
             yield _stage_part(plan, width_in, number, tile_px)
         pooling = [kind for kind in stage.kinds if kind in ATTENDING and True in stage.pooled]
         for kind in pooling if number > 1 else ():
-            plan = StagePlan(kind, _middle(stage.widths), 1, pooled=True)
-            yield _stage_part(plan, _middle(before), number, tile_px)
+            for pick in (min, _middle, max):
+                plan = StagePlan(kind, pick(stage.widths), 1, pooled=True)
+                yield _stage_part(plan, pick(before), number, tile_px)
     for decoder in space.decoders:
         for pick in (min, max):
             channels = [3, pick(space.half), *(pick(w) for w in widths)]

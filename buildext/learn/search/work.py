@@ -1,8 +1,9 @@
 """Work: what a network asks of an engine, kind by kind of its parts.
 
 Time on a processor is not proportional to operations: a depthwise convolution moves as much memory
-as a dense one and computes a hundredth. For each *kind* of part (the stem, the convolutions that
-halve a map, each kind of block, each decoder) four sums are taken at one size of tile:
+as a dense one and computes a hundredth. For each *kind* of part (the stem, the convolution that
+condenses its embedding, those that halve a map, each kind of block, each decoder) four sums are
+taken at one size of tile:
 
 - `dense`: multiply-accumulates in convolutions and linear layers;
 - `product`: those in products of two computed maps, attention;
@@ -29,7 +30,7 @@ from buildext.learn.networks.encoders.searched_plan import TAP
 from buildext.learn.networks.macs import count_parameters
 from buildext.models.card import NetworkSpec
 
-STEM, SHRINK = "stem", "shrink"
+STEM, CONDENSE, SHRINK = "stem", "condense", "shrink"
 # Layers that run as an operation of their own; norms and activations behind them are fused.
 COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.LayerNorm)
 PRODUCTS = ("bmm", "baddbmm")
@@ -94,9 +95,18 @@ def kinds_of(network: SegmentationNetwork) -> dict[str, str]:
 
 
 def kinds_of_stage(stage: Stage, path: str = "") -> dict[str, str]:
-    """The kind of each part of a stage, by the part's path."""
-    kind = stage.kind if stage.kind != TAP else SHRINK
-    return {f"{path}shrink": SHRINK, f"{path}position": kind, f"{path}blocks": kind}
+    """The kind of each part of a stage, by the part's path.
+
+    A block that pools its queries is a kind of its own: what it does with memory costs an engine
+    two or three times what its operations would.
+    """
+    shrink = CONDENSE if stage.first else SHRINK
+    kind = stage.kind if stage.kind != TAP else shrink
+    kinds = {f"{path}shrink": shrink, f"{path}position": kind}
+    for index in range(len(stage.blocks)):
+        pools = stage.pooled and index == 0
+        kinds[f"{path}blocks.{index}"] = f"{kind} pooled" if pools else kind
+    return kinds
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from buildext.progress import SilentProgress
 ENGINE = EngineSection(tile_px=64, threads=1, precision="f32")
 SMALL = SpaceSection(
     half=(8,),
-    condense=(1.0,),
+    condense=(2.0,),
     depths=(3,),
     stages=(
         StageSpace(kinds=("tap",), widths=(8,)),
@@ -78,7 +78,9 @@ def test_every_part_of_a_space_is_measured_once(tmp_path: Path) -> None:
     assert len(names) >= 8 and "stage2 global 16 x1 pooled from 8" in names
     samples = measure_parts(SMALL, ENGINE, tmp_path, SilentProgress())
     assert all(0 < sample.latency_ms < 1000 and sample.works for sample in samples)
-    assert {kind for s in samples for kind in s.works} == {"stem", "shrink", "global", "segformer"}
+    assert {kind for s in samples for kind in s.works} == {
+        *("stem", "condense", "shrink", "global", "global pooled", "segformer")
+    }
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert measure_parts(SMALL, ENGINE, tmp_path, SilentProgress()) == samples
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}

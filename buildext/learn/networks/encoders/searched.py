@@ -141,13 +141,13 @@ class Stage(nn.Module):
     def __init__(self, plan: StagePlan, width_in: int, number: int) -> None:
         super().__init__()
         pooled, first = plan.pooled, number == 1
+        self.kind, self.pooled, self.first = plan.kind, pooled, first
         self.shrink: nn.Module = nn.Identity()
         if not pooled and (not first or width_in != plan.width):
             # In the first stage nothing is halved: the embedding is condensed to its width.
             self.shrink = conv_norm(width_in, plan.width, 1 if first else 3, 1 if first else 2)
         entering = width_in if pooled else plan.width
         self.position = Position(entering) if plan.kind in ATTENDING else nn.Identity()
-        self.kind = plan.kind
         self.channels_last = plan.kind in CHANNELS_LAST
         blocks = []
         for index in range(plan.blocks):
