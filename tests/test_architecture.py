@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "simulate": GROUND | BASEMENT | {"scene", "footprints"},
     "extract": GROUND | BASEMENT | MIDDLE,
     "mosaic": GROUND | BASEMENT | MIDDLE | {"extract", "page"},
+    "benchmark": GROUND | BASEMENT | MIDDLE | {"extract", "evaluate", "page", "diagnosis"},
     "learn": GROUND | BASEMENT | MIDDLE | {"align", "page"},
     "diagnosis": GROUND | BASEMENT | {"engines"},
 }

@@ -32,6 +32,7 @@ COMMANDS = {
     "misalign": "Give clean labels errors that are known.",
     "quantize": "Make a model light: int8, with the loss measured.",
     "export": "Write a model as one file for other programs.",
+    "benchmark": "Rank models by accuracy and speed on this machine.",
     "study": "Do many trainings that differ in few things, and rank them.",
     "search": "Search a network that keeps given constraints.",
     "encoders": "List the encoders that networks are built from.",

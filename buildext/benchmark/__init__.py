@@ -1,0 +1,1 @@
+"""Models ranked on this machine: how right they are against how fast they run."""
