@@ -104,9 +104,7 @@ def group_stretch(sources: Sequence[Source], options: SceneOptions) -> Stretch:
     Raises:
         DamagedSceneError: a file cannot be read.
     """
-    channels, dtype = sources[0].channels, sources[0].dtype
-    if dtype == "uint8" and options.scale is None:
-        return Stretch((0.0,) * channels, (255.0,) * channels, "identity")
+    channels = sources[0].channels
     plane = _contact_sheet(sources, options)
     try:
         with gdal(options.allow_remote):
