@@ -1,18 +1,27 @@
-"""End-to-end speed and memory of `buildext extract`, side by side with what it is measured against.
+"""Speed and memory of `buildext extract`, side by side with what it is measured against.
 
-    python -m benchmarks.extract [--model default] [--megapixels 100] [--large] [--naive]
+    python -m benchmarks.extract [--model default] [--megapixels 400] [--large]
 
 One real scene is repeated to the wanted size at 0.15 m. Each figure comes from a process of its
-own: the whole command, the bare engine on the same tiles, and the naive tiled torch loop (needs the
-`train` extra) on a part of the scene. The start-up of the command, measured on a scene of one tile,
-is taken off where cost per megapixel is reported. `--large` adds the memory of 400 MP, of four
-times its height, and of 200 000 × 2 000 px.
+own, and all are printed in one go:
+
+- the cold start: the whole command on 2 MP, for the first time and when its compiled network has
+  been kept;
+- the whole command, from the file to the GeoPackage, and the bare engine on the same tiles, in
+  turns; what the start costs on a scene of one tile is taken off where cost per megapixel is meant;
+- each stage beside the network alone (`benchmarks.stages`);
+- the naive tiled torch loop on a part of the scene (`benchmarks.naive`; needs the `train` extra);
+- with `--large`, the memory of 400 MP, of four times its height, and of 200 000 × 2 000 px.
+
+The clock needs a machine that has nothing else to do; core-milliseconds are nearly the same on any.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
+import os
 import tempfile
 from pathlib import Path
 
@@ -21,6 +30,7 @@ from benchmarks.scenes import BUNDLED, repeat_scene
 
 GSD = 0.15
 FLAGS = ("--overwrite", "--progress", "json")
+STAGES_SIDE, COLD_SIDE, ONE_TILE_SIDE = 4032, 1414, 256
 
 
 def extract(scene: Path, folder: Path, model: str) -> Usage:
@@ -31,24 +41,30 @@ def extract(scene: Path, folder: Path, model: str) -> Usage:
     )
 
 
+def quickest(scene: Path, folder: Path, model: str, rounds: int) -> Usage:
+    """The best of some rounds by the clock."""
+    return min(
+        (extract(scene, folder, model) for _ in range(rounds)), key=lambda usage: usage.wall_s
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scene", type=Path, default=BUNDLED)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--megapixels", type=float, default=100)
+    parser.add_argument("--megapixels", type=float, default=400)
     parser.add_argument("--large", action="store_true", help="memory of very large scenes too")
-    parser.add_argument("--naive", action="store_true", help="the torch loop too")
     parser.add_argument("--rounds", type=int, default=2, help="repetitions; the best counts")
     parser.add_argument("--folder", type=Path, help="keep the scenes here for the next time")
     arguments = parser.parse_args()
-    if arguments.folder:
-        run(arguments, arguments.folder)
-        return
     with tempfile.TemporaryDirectory() as name:
-        run(arguments, Path(name))
+        # Kept networks of earlier runs must not make the first start a second one.
+        os.environ["BUILDEXT_CACHE"] = str(Path(name) / "cache")
+        run(arguments, arguments.folder or Path(name))
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> None:
+    model, rounds = arguments.model, arguments.rounds
     side = round(math.sqrt(arguments.megapixels * 1e6))
 
     def scene(height: int, width: int) -> Path:
@@ -57,21 +73,43 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
             target if target.exists() else repeat_scene(arguments.scene, target, height, width, GSD)
         )
 
-    def report(label: str, usage: Usage, megapixels: float) -> None:
-        print(
-            f"{label:34s} {megapixels / usage.wall_s:7.2f} MP/s  "
-            f"{usage.cpu_s / megapixels * 1e3:7.0f} core-ms/MP  "
-            f"peak {usage.peak_bytes / 1e9:5.2f} GB  {usage.wall_s:7.1f} s",
-            flush=True,
-        )
+    cold = scene(COLD_SIDE, COLD_SIDE)
+    first, again = extract(cold, folder, model), quickest(cold, folder, model, rounds + 1)
+    for label, usage in (("first of all", first), ("from then on", again)):
+        print(f"cold start, 2 MP, {label}: {usage.wall_s:.2f} s, {usage.cpu_s:.2f} core-s")
+    start_up = quickest(scene(ONE_TILE_SIDE, ONE_TILE_SIDE), folder, model, rounds)
+    print(f"start-up (one tile): {start_up.wall_s:.2f} s, {start_up.cpu_s:.2f} core-s")
 
-    tiny, square = scene(256, 256), scene(side, side)
+    square = scene(side, side)
     megapixels = side * side / 1e6
-    start_up = min(
-        (extract(tiny, folder, arguments.model) for _ in range(arguments.rounds)),
-        key=lambda usage: usage.wall_s,
-    )
-    print(f"start-up: {start_up.wall_s:.2f} s, {start_up.cpu_s:.2f} core-s")
+    best = against_bare(square, megapixels, folder, arguments, start_up)
+    print("each stage alone, core-ms/MP:")
+    small = scene(STAGES_SIDE, STAGES_SIDE)
+    print(measure(["-m", "benchmarks.stages", str(small), model]).output.rstrip())
+    if importlib.util.find_spec("torch"):
+        naive = measure(
+            ["-m", "benchmarks.naive", str(square), model, str(folder / "naive.gpkg"), "16"]
+        )
+        rate = float(naive.output.split()[-1])
+        ours = megapixels / (best.wall_s - start_up.wall_s)
+        print(
+            f"naive torch loop, 16 MP: {rate:.3f} MP/s, peak {naive.peak_bytes / 1e9:.2f} GB; "
+            f"extract is {ours / rate:.1f} times as fast"
+        )
+    if arguments.large:
+        big = extract(scene(20_000, 20_000), folder, model)
+        report("extract, 20 000 × 20 000 px", big, 400)
+        high = extract(scene(80_000, 20_000), folder, model)
+        report("extract, four times as high", high, 1600)
+        print(f"peak memory against one height: {high.peak_bytes / big.peak_bytes:.3f}")
+        wide = extract(scene(2_000, 200_000), folder, model)
+        report("extract, 200 000 × 2 000 px", wide, 400)
+
+
+def against_bare(
+    square: Path, megapixels: float, folder: Path, arguments: argparse.Namespace, start_up: Usage
+) -> Usage:
+    """The whole command and the bare engine on the same tiles; returns the best of the former."""
     whole, bare = [], []
     # In turns, so that a slower minute of the machine meets both.
     for _ in range(arguments.rounds):
@@ -79,12 +117,12 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
         bare.append(measure(["-m", "benchmarks.bare", str(square), arguments.model]).output.split())
     best = min(whole, key=lambda usage: usage.wall_s)
     bare_wall, bare_cpu = min((float(wall), float(cpu)) for wall, cpu in bare)
-    net_wall = best.wall_s - start_up.wall_s
     report(f"extract, {megapixels:.0f} MP", best, megapixels)
     print(
         f"{'bare engine, same tiles':34s} {megapixels / bare_wall:7.2f} MP/s  "
         f"{bare_cpu / megapixels * 1e3:7.0f} core-ms/MP"
     )
+    net_wall = best.wall_s - start_up.wall_s
     print(
         f"end to end without start-up: {megapixels / net_wall:.2f} MP/s = "
         f"{bare_wall / net_wall:.1%} of the bare engine (with start-up "
@@ -92,29 +130,17 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     )
     other = (best.cpu_s - start_up.cpu_s - bare_cpu) / megapixels * 1e3
     print(f"everything but the network: {other:.0f} core-ms/MP")
-    tall = extract(scene(4 * side, side), folder, arguments.model)
-    report("extract, four times as high", tall, 4 * megapixels)
-    print(f"peak memory against one height: {tall.peak_bytes / best.peak_bytes:.3f}")
-    if arguments.naive:
-        naive = measure(
-            ["-m", "benchmarks.naive", str(square), arguments.model, str(folder / "naive.gpkg")]
-        )
-        rate = float(naive.output.split()[-1])
-        print(
-            f"naive torch loop: {rate:.3f} MP/s, peak {naive.peak_bytes / 1e9:.2f} GB for 25 MP; "
-            f"extract is {megapixels / net_wall / rate:.1f} times as fast"
-        )
-    if arguments.large:
-        big = extract(scene(20_000, 20_000), folder, arguments.model)
-        report("extract, 20 000 × 20 000 px", big, 400)
-        high = extract(scene(80_000, 20_000), folder, arguments.model)
-        report("extract, four times as high", high, 1600)
-        print(f"peak memory against one height: {high.peak_bytes / big.peak_bytes:.3f}")
-        report(
-            "extract, 200 000 × 2 000 px",
-            extract(scene(2_000, 200_000), folder, arguments.model),
-            400,
-        )
+    return best
+
+
+def report(label: str, usage: Usage, megapixels: float) -> None:
+    """One line of a table."""
+    print(
+        f"{label:34s} {megapixels / usage.wall_s:7.2f} MP/s  "
+        f"{usage.cpu_s / megapixels * 1e3:7.0f} core-ms/MP  "
+        f"peak {usage.peak_bytes / 1e9:5.2f} GB  {usage.wall_s:7.1f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

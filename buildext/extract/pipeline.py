@@ -42,7 +42,7 @@ from buildext.footprints.frame import GridFrame
 from buildext.footprints.raw import Block, RawGroup
 from buildext.footprints.review import open_review
 from buildext.footprints.separate import SeparationOptions
-from buildext.footprints.shape import ShapedBuilding, shape_groups
+from buildext.footprints.shape import ShapedBuilding, ShapeOptions, shape_groups
 from buildext.footprints.write import format_of, open_writer
 from buildext.grid.tiling import TileGrid
 from buildext.grid.window import Window
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 CACHE_BYTES = 160_000_000
 # Enough to shape many at once; few enough to go on beside the network and not after it.
-_BATCH_BUILDINGS = 512
+_BATCH_BUILDINGS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ def run(job: Job, outputs: Outputs, progress: Progress | None = None) -> Extract
             contextlib.closing(prefetch(job.blocks(), PANELS_AHEAD, "buildext-network"))
         )
         groups = assemble(seen(blocks), (window.height, window.width), job.separation)
-        for shaped in _batches(groups, job.options, gsd_m):
+        for shaped in shape_in_batches(groups, job.options.shape, gsd_m):
             batch = to_batch(shaped, frame, count + 1)
             writer.write(batch)
             if review is not None:
@@ -283,8 +283,8 @@ def _span(scene: Scene) -> str:
     return f"x {min(xs):.6g} to {max(xs):.6g}, y {min(ys):.6g} to {max(ys):.6g}"
 
 
-def _batches(
-    groups: Iterable[RawGroup], options: ExtractOptions, gsd_m: float
+def shape_in_batches(
+    groups: Iterable[RawGroup], options: ShapeOptions, gsd_m: float
 ) -> Iterator[list[ShapedBuilding]]:
     """Shape groups in batches: large enough to be worth a write, and shaping many at once."""
     waiting: list[RawGroup] = []
@@ -300,6 +300,6 @@ def _batches(
 
 
 def _shaped(
-    groups: Sequence[RawGroup], options: ExtractOptions, gsd_m: float
+    groups: Sequence[RawGroup], options: ShapeOptions, gsd_m: float
 ) -> list[ShapedBuilding]:
-    return [one for group in shape_groups(groups, options.shape, gsd_m) for one in group]
+    return [one for group in shape_groups(groups, options, gsd_m) for one in group]
