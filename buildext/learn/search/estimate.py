@@ -5,10 +5,15 @@ the score. How strongly it is held back is chosen by leave-one-out errors, which
 for nothing (the residual over one minus its leverage). What the estimate is worth is told by the
 rank correlation of these left-out predictions with the scores: each is of a network that the
 estimate did not know.
+
+Where too few networks are known, or the left-out errors are no less than those of a plain mean,
+nothing of this is believed. Then the larger of two networks is held to be a little better: were
+all held to be equal, the smallest would always be chosen, for it costs least.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +27,10 @@ from buildext.learn.search.work import Works
 LEAST_TRAINED = 5
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 SHARE = "share of "
+SIZE = "log_macs"
+# In doubt: what one standard deviation more of the size brings, and a size to begin with.
+DOUBT_EFFECT = 0.02
+DOUBT_CENTRE = (math.log(5e8), 0.7)
 
 Features = dict[str, float]
 Floats = NDArray[np.float64]
@@ -43,8 +52,8 @@ class Estimate:
         effects: by feature, what one standard deviation more brings.
         centres: mean and standard deviation of each feature.
         trained: how many networks it was fitted to.
-        rank_correlation: Spearman's, of left-out predictions with scores; nan where there are too
-            few networks to fit anything.
+        rank_correlation: Spearman's, of left-out predictions with scores; nan where nothing could
+            be learnt.
     """
 
     mean: float
@@ -52,6 +61,11 @@ class Estimate:
     centres: Mapping[str, tuple[float, float]]
     trained: int
     rank_correlation: float
+
+    @property
+    def believed(self) -> bool:
+        """Whether it was learnt, and helps with networks that it does not know."""
+        return not math.isnan(self.rank_correlation)
 
     def predict(self, features: Features) -> float:
         """The score that is expected, 0 to 1."""
@@ -63,11 +77,14 @@ class Estimate:
 
 
 def fit_estimate(known: Sequence[tuple[Features, float]]) -> Estimate:
-    """Fit features to scores; with too few of them, every network is expected to be average."""
+    """Fit features to scores.
+
+    With too few of them, or where they help nothing with networks that are left out, size decides.
+    """
     scores = np.array([score for _, score in known])
     mean = float(scores.mean()) if known else 0.5
     if len(known) < LEAST_TRAINED:
-        return Estimate(mean, {}, {}, len(known), float("nan"))
+        return _doubt(mean, known)
     names = sorted({name for features, _ in known for name in features})
     rows = np.array([[features.get(name, 0.0) for name in names] for features, _ in known])
     spread = rows.std(axis=0)
@@ -77,6 +94,10 @@ def fit_estimate(known: Sequence[tuple[Features, float]]) -> Estimate:
     table = (rows[:, varied] - centre) / spread
     fits = [_ridge(table, scores - mean, penalty) for penalty in PENALTIES]
     effects, left_out = min(fits, key=lambda fit: float(((fit[1] + mean - scores) ** 2).sum()))
+    # The mean of the others is what one expects who knows nothing.
+    ignorant = (scores - mean) * len(known) / (len(known) - 1)
+    if float(((left_out + mean - scores) ** 2).sum()) >= float((ignorant**2).sum()):
+        return _doubt(mean, known)
     return Estimate(
         mean,
         {name: float(effect) for name, effect in zip(names, effects, strict=True)},
@@ -84,6 +105,15 @@ def fit_estimate(known: Sequence[tuple[Features, float]]) -> Estimate:
         len(known),
         rank_correlation(left_out, scores),
     )
+
+
+def _doubt(mean: float, known: Sequence[tuple[Features, float]]) -> Estimate:
+    """Larger is a little better."""
+    sizes = np.array([features[SIZE] for features, _ in known if SIZE in features])
+    centre = DOUBT_CENTRE
+    if len(sizes) > 1 and sizes.std() > 0:
+        centre = float(sizes.mean()), float(sizes.std())
+    return Estimate(mean, {SIZE: DOUBT_EFFECT}, {SIZE: centre}, len(known), float("nan"))
 
 
 def rank_correlation(one: Sequence[float] | Floats, other: Sequence[float] | Floats) -> float:

@@ -107,7 +107,6 @@ class Inquisitor:
         """A chosen proposal, with the predictions that it was chosen by."""
         spec = self._space.spec(judgement.genome)
         counted = self._sketch(judgement.key, spec)
-        known = self.estimate.trained and self.estimate.effects
         return Candidate(
             judgement.key,
             label_of(spec),
@@ -120,7 +119,7 @@ class Inquisitor:
             counted.works,
             self._proxies_of(judgement.key, spec, counted),
             judgement.figures.latency_ms,
-            judgement.figures.score if known else None,
+            judgement.figures.score if self.estimate.believed else None,
         )
 
     def reference(self, spec: NetworkSpec) -> Candidate:

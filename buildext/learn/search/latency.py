@@ -1,17 +1,21 @@
 """The latency model: from the work of a network to milliseconds on the engine.
 
-    t = c + Σ_kind  a·dense + b·product + d·elements + e·layers
+    t = f · (c + Σ_kind  a·dense + b·product + d·elements + e·layers)
 
-with coefficients for each kind of part, none of them negative, found by least squares on relative
-errors (Lawson and Hanson's NNLS): an error of a tenth counts as much on a small part as on a large
-network. The model is fitted to the measured parts first; every network that a search measures joins
-them. How good it is, is told by networks that were predicted *before* they were measured.
+with coefficients for each kind of part, none of them negative, fitted to the measured parts by
+least squares on relative errors (Lawson and Hanson's NNLS): an error of a tenth counts as much on a
+small part as on a large one. A whole network is faster than the sum of its parts, for each part
+pays for its inputs and outputs; the factor f is the median of measured over predicted over the
+networks that a search has measured, drawn towards 1 where these are few. How good the model is, is
+told by networks that were predicted *before* they were measured.
 """
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +24,8 @@ from scipy.optimize import nnls
 from buildext.learn.search.parts import Sample
 from buildext.learn.search.work import Work, Works
 
-# A network is what is to be predicted, a part only what it is made of.
-NETWORK_WEIGHT = 3.0
+# Before any network is measured, the factor is held to be 1 as if so many had said so.
+DOUBTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +35,12 @@ class LatencyModel:
     Attributes:
         start_ms: what a call costs, whatever it computes.
         per_work: milliseconds for each of the four sums, by kind.
+        factor: of a whole network against the sum of its parts.
     """
 
     start_ms: float
     per_work: Mapping[str, tuple[float, float, float, float]]
+    factor: float = 1.0
 
     def predict(self, works: Works) -> float:
         """Milliseconds of a network; kinds that were never measured count nothing."""
@@ -42,26 +48,29 @@ class LatencyModel:
         for kind, work in works.items():
             rates = self.per_work.get(kind, (0.0,) * 4)
             total += float(np.dot(rates, astuple(work)))
-        return total
+        return self.factor * total
 
 
 def fit_latency(parts: Sequence[Sample], networks: Sequence[Sample] = ()) -> LatencyModel:
-    """Fit the model to what was measured."""
-    samples = [*parts, *networks]
-    kinds = sorted({kind for sample in samples for kind in sample.works})
-    rows = np.array([_row(sample.works, kinds) for sample in samples])
-    times = np.array([sample.latency_ms for sample in samples])
-    weights = np.array([1.0] * len(parts) + [NETWORK_WEIGHT] * len(networks)) / times
+    """Fit the rates to measured parts, and the factor to measured networks."""
+    kinds = sorted({kind for part in parts for kind in part.works})
+    rows = np.array([_row(part.works, kinds) for part in parts])
+    times = np.array([part.latency_ms for part in parts])
     # Columns of very different sizes would leave the solver with nothing but rounding.
     scale = np.maximum(rows.max(axis=0), 1e-30)
-    found, _ = nnls(rows / scale * weights[:, None], times * weights)
+    found, _ = nnls(rows / scale / times[:, None], np.ones(len(times)))
     found = found / scale
     rates = found[1:].reshape(len(kinds), 4)
     per_work = {
         kind: (float(r[0]), float(r[1]), float(r[2]), float(r[3]))
         for kind, r in zip(kinds, rates, strict=True)
     }
-    return LatencyModel(float(found[0]), per_work)
+    model = LatencyModel(float(found[0]), per_work)
+    logs = [math.log(n.latency_ms / model.predict(n.works)) for n in networks]
+    if not logs:
+        return model
+    trust = len(logs) / (len(logs) + DOUBTS)
+    return replace(model, factor=math.exp(trust * statistics.median(logs)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,7 +264,8 @@ def _learnt(space: Space, turns: Sequence[Turn], done: Sequence[Candidate]) -> s
             "Shares of the proposals that made this choice; those that moved most. Choices without "
             "a say, such as the last stage of a network that has none, are counted, too."
         )
-    effects = _estimate_of(done).effects if done else {}
+    estimate = _estimate_of(done)
+    effects = estimate.effects if estimate.believed else {}
     rows = [
         Row([text_cell(name.replace(SHARE, "more work in ")), _number(effect, "+.4f")])
         for name, effect in sorted(effects.items(), key=lambda pair: -abs(pair[1]))

@@ -145,7 +145,7 @@ class Trainer:
         self._pool()
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self._budget.workers, mp_context=context) as pool:
-            futures = [pool.submit(_train_alone, job, self._base) for job in jobs]
+            futures = [pool.submit(train_alone, job, self._base) for job in jobs]
             for future in futures:
                 yield future.result()
 
@@ -183,8 +183,8 @@ def train_job(job: Job, base: Path, progress: Progress, cache: SceneCache | None
 _CACHE = SceneCache()
 
 
-def _train_alone(job: Job, base: Path) -> Outcome:
-    """In a process of the pool, which reads the scenes once."""
+def train_alone(job: Job, base: Path) -> Outcome:
+    """Do one training in a process of the pool, which reads the scenes once."""
     return train_job(job, base, SilentProgress(), _CACHE)
 
 

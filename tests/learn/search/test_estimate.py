@@ -55,16 +55,29 @@ def test_noise_is_not_worth_much() -> None:
     rng = np.random.default_rng(1)
     known = [({f"f{i}": float(rng.normal()) for i in range(8)}, rng.random()) for _ in range(20)]
     estimate = fit_estimate(known)
-    assert estimate.rank_correlation < 0.5
-    assert abs(estimate.predict({"f0": 3.0}) - estimate.mean) < 0.25
+    assert not estimate.rank_correlation > 0.5
+    assert abs(estimate.predict({"f0": 3.0, "log_macs": 20.0}) - estimate.mean) < 0.25
 
 
-def test_with_few_trainings_every_network_is_average() -> None:
+def test_what_does_not_help_with_others_is_not_believed() -> None:
+    known = [
+        ({"odd": float(i % 2), "log_macs": 20.0 + (i % 4 < 2)}, 0.5 + 0.01 * (i // 4))
+        for i in range(8)
+    ]
+    estimate = fit_estimate(known)
+    assert not estimate.believed
+    assert estimate.predict({"odd": 1.0, "log_macs": 20.5}) == pytest.approx(estimate.mean)
+    larger, smaller = ({"odd": 0.0, "log_macs": size} for size in (21.0, 20.0))
+    assert 0 < estimate.predict(larger) - estimate.predict(smaller) < 0.1
+
+
+def test_with_few_trainings_networks_are_average() -> None:
     known = drawn(LEAST_TRAINED - 1, 0.0)
     estimate = fit_estimate(known)
-    assert math.isnan(estimate.rank_correlation)
-    assert estimate.predict({"size": 20.0}) == pytest.approx(np.mean([s for _, s in known]))
-    assert fit_estimate([]).predict({}) == 0.5
+    assert not estimate.believed
+    average = {"size": 20.0, "log_macs": math.log(5e8)}
+    assert estimate.predict(average) == pytest.approx(np.mean([s for _, s in known]))
+    assert fit_estimate([]).predict(average) == 0.5
 
 
 def test_features_are_proxies_and_shares_of_the_work() -> None:

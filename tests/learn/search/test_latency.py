@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,21 @@ def test_a_machine_that_obeys_the_model_is_found_out() -> None:
 
 
 def test_noise_is_not_fitted_with_negative_rates() -> None:
-    model = fit_latency(drawn(40, 0.2), drawn(10, 0.1))
+    model = fit_latency(drawn(40, 0.2))
     assert all(rate >= 0 for rates in model.per_work.values() for rate in rates)
     truth = drawn(60, 0.0)
     error = latency_error([model.predict(s.works) for s in truth], [s.latency_ms for s in truth])
     assert error.r2 > 0.9 and error.median < 0.1
+
+
+def test_networks_that_are_faster_than_their_parts_scale_the_model() -> None:
+    parts = drawn(30, 0.0)
+    plain = fit_latency(parts)
+    faster = [replace(s, latency_ms=0.8 * plain.predict(s.works)) for s in drawn(60, 0.0)[30:]]
+    assert plain.factor == 1.0
+    # One network is not believed as thirty are.
+    assert 0.9 < fit_latency(parts, faster[:1]).factor < 0.95
+    assert fit_latency(parts, faster).factor == pytest.approx(0.8, abs=0.02)
 
 
 def test_errors_by_hand() -> None:

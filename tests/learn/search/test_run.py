@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from buildext.errors import ModelError, UsageError
 from buildext.learn.search.candidate import Candidate
 from buildext.learn.search.config import load_search
 from buildext.learn.search.run import Search
+from buildext.learn.search.trainings import Job, train_alone
 from buildext.learn.study.design import load_design
 from buildext.learn.training.config import load_config
 from buildext.models.store import load_model
@@ -182,17 +184,16 @@ def test_the_recipes_are_searches() -> None:
             assert config.space == other.space and config.references == other.references
 
 
-def test_two_workers_find_the_same_scores(tmp_path: Path, done: tuple[Search, Candidate]) -> None:
-    """The references and the candidates of a search, trained again in processes of their own."""
+def test_a_worker_finds_the_same_score(done: tuple[Search, Candidate], tmp_path: Path) -> None:
+    """What a process of the pool is handed, and what it makes of it with a cache of its own."""
     search, _ = done
-    path = search.folder.parent / "data" / "search.toml"
-    text = path.read_text().replace("[budget]", "[budget]\nworkers = 2")
-    path.with_name("two.toml").write_text(text)
-    two = Search(path.with_name("two.toml"), tmp_path / "out", SilentProgress())
-    known = [c for c in search.records.candidates() if c.origin == "generated"][:2]
-    jobs = [two._trainer.job(c.key, c.network, 4) for c in known]
-    outcomes = list(two._trainer.run(jobs))
-    assert [o.scores["mean/building"] for o in outcomes] == [c.score for c in known]
+    known = next(c for c in search.records.candidates() if c.origin == "generated")
+    job = Job(known.key, search._trainer.config(known.network, 4), tmp_path / "run")
+    handed: Job = pickle.loads(pickle.dumps(job))
+    assert handed == job
+    outcome = train_alone(handed, search._trainer.base)
+    assert outcome.scores["mean/building"] == known.score
+    assert pickle.loads(pickle.dumps(outcome)) == outcome
 
 
 def test_records_are_plain(done: tuple[Search, Candidate]) -> None:
