@@ -1,18 +1,16 @@
 """The error of the predicted step from roof to footprint, on the test area of the benchmark.
 
-    python docs/experiments/0006-offset-head/measure.py MODEL DATA offset.json [tiers]
+    python docs/experiments/0006-offset-head/measure.py MODEL DATA offset.json
 
 MODEL is a model folder with offset channels, DATA the folder that dataset cards start from, with
 the rendered scenes of `benchmarks.off_nadir`. The network looks at overlapping upright tiles of
-256 px at 0.6 m; of each the middle counts, where a roof of the test area is seen. Per pixel the
-error is the length of the difference of two steps; per building, that of the mean step over its
-visible roof. Beside it stand three answers that need no network: no step at all; the mean step of
-the training area's roofs; and their mean step under the angle in question, as one who knows the
-angle, but no heights, would answer.
+256 px at 1 m; of each the middle counts, where a roof of the test area is seen. The truth is the
+step of the tier that is seen. Per pixel the error is the length of the difference of two steps; per
+tier, that of the mean step over its visible roof. Beside it stand three answers that need no
+network: no step at all; the mean step of the training area's roofs; and their mean step under the
+angle in question, as one who knows the angle, but no heights, would answer.
 
-With `tiers` the truth is finer than what the network was taught: each visible pixel of a roof has
-the step of its own tier, the highest whose roof lies there, and a tier counts as a building does
-above. Its class is still that of the building.
+Classes are those of the building, as everywhere, and those of the roof's own height.
 """
 
 from __future__ import annotations
@@ -30,70 +28,68 @@ import rasterio
 import shapely
 import torch
 from numpy.typing import NDArray
-from rasterio.features import geometry_mask, rasterize
+from rasterio.features import geometry_mask
 
 from buildext.learn.networks.build import load_network
 from buildext.learn.training.data.dataset_card import SceneEntry, ScenePaths
 from buildext.learn.training.data.reading import read_scene
 from buildext.learn.training.data.scenes import LabelledScene
 from buildext.learn.training.tiles.height_classes import class_names
-from buildext.learn.training.tiles.offsets import CHANNELS, to_metres
+from buildext.learn.training.tiles.offsets import to_metres
 from buildext.learn.training.tiles.sampling import Placement, Pyramid
+from buildext.models.card import OFFSET_CHANNELS
 from buildext.models.store import load_model
 
 log = logging.getLogger("measure")
 
-# Angle, class `(n,)`, errors of all answers `(4, n)`, length of the true step `(n,)`.
-Rows = list[tuple[int, NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]]
+# Angle, class of the building and of the roof, each `(n,)`, errors of all answers `(4, n)`, length
+# of the true step `(n,)`.
+Rows = list[
+    tuple[int, NDArray[np.intp], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]
+]
 
 ANGLES_DEG = (5, 15, 25, 35, 45)
 LIMITS_M = (12.0, 36.0, 100.0)
-GSD_M = 0.6
-TILE_PX, MARGIN_PX = 256, 32
-LEAST_PX = 20
+GSD_M = 1.0
+TILE_PX, MARGIN_PX = 256, 48
+LEAST_PX = 7
 ANSWERS = ("network", "no step", "mean step", "mean step of the angle")
 
 
-def read(folder: Path, angle: int) -> LabelledScene:
-    """A scene whose labels count in the test area; its roofs are burnt everywhere."""
+def read(folder: Path, angle: int) -> tuple[LabelledScene, NDArray[np.float32]]:
+    """A scene with a label for each tier, and the heights of their buildings, by label.
+
+    Labels count in the test area; tiers are burnt everywhere.
+    """
     name = f"angle_{angle:02d}"
     entry = SceneEntry(
         image=f"{name}.tif",
         labels=f"{name}/roofs.gpkg",
         height_field="height_m",
         offset_fields=("east_m", "north_m"),
+        offset_labels=f"{name}/tiers.gpkg",
         area="test.gpkg",
     )
     image, labels, test = (folder / p for p in (entry.image, entry.labels, "test.gpkg"))
-    return read_scene(ScenePaths(f"melbourne/{name}", image, labels, test, entry), True)
-
-
-def by_tier(folder: Path, angle: int, scene: LabelledScene) -> LabelledScene:
-    """The scene with a label, and a step, for each tier."""
-    name = folder / f"angle_{angle:02d}"
-    meta, _, wkb, columns = pyogrio.raw.read(name / "tiers.gpkg")
-    tier = dict(zip(meta["fields"].tolist(), columns, strict=True))
-    names, _, _, columns = pyogrio.raw.read(name / "roofs.gpkg", read_geometry=False)
-    roof = dict(zip(names["fields"].tolist(), columns, strict=True))
-    height_m = dict(zip(roof["structure"].tolist(), roof["height_m"].tolist(), strict=True))
-    # What is burnt last stands: of all roofs over a pixel the highest is the one that is seen.
-    shapes = shapely.from_wkb(wkb)
-    order = np.argsort(tier["height_m"], kind="stable")
-    with rasterio.open(folder / f"{name.name}.tif") as image:
-        numbers = rasterize(
-            ((shapes[i], int(i) + 1) for i in order),
-            out_shape=scene.labels.shape,
-            transform=image.transform,
-            dtype="int32",
-        )
-    steps = np.column_stack([tier["east_m"], -tier["north_m"]]).astype(np.float32)
-    heights = [height_m.get(number, np.nan) for number in tier["structure"].tolist()]
-    return replace(
+    tiers = folder / name / "tiers.gpkg"
+    scene = read_scene(ScenePaths(f"melbourne/{name}", image, labels, test, entry, tiers), True)
+    own, building = (_columns(folder / name / f"{layer}.gpkg") for layer in ("tiers", "roofs"))
+    highest = dict(zip(building["structure"].tolist(), building["height_m"].tolist(), strict=True))
+    of_building = [highest.get(number, np.nan) for number in own["structure"].tolist()]
+    assert scene.roof_parts is not None
+    by_tier = replace(
         scene,
-        labels=np.where(scene.labels > 0, numbers, 0).astype(np.int32),
-        offsets_m=np.vstack([np.full((1, 2), np.nan, np.float32), steps]),
-        heights_m=np.array([0, *heights], np.float32),
+        labels=np.where(scene.labels > 0, scene.roof_parts, 0).astype(np.int32),
+        heights_m=np.insert(own["height_m"], 0, 0).astype(np.float32),
+        roof_parts=None,
     )
+    return by_tier, np.array([0, *of_building], np.float32)
+
+
+def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
+    wanted = ["structure", "height_m"]
+    meta, _, _, values = pyogrio.raw.read(path, columns=wanted, read_geometry=False)
+    return dict(zip(meta["fields"].tolist(), values, strict=True))
 
 
 def training_step(folder: Path, scene: LabelledScene) -> tuple[NDArray[np.float64], int]:
@@ -135,16 +131,14 @@ def main() -> None:
     torch.set_num_threads(1)
     model, data = load_model(sys.argv[1]), Path(sys.argv[2]) / "off_nadir"
     network = load_network(model.card, model.weights)
-    axes = [model.card.channels.index(name) for name in CHANNELS]
+    axes = [model.card.channels.index(name) for name in OFFSET_CHANNELS]
     scenes = {angle: read(data, angle) for angle in ANGLES_DEG}
-    if sys.argv[4:] == ["tiers"]:
-        scenes = {angle: by_tier(data, angle, scene) for angle, scene in scenes.items()}
-    training = {angle: training_step(data, scene) for angle, scene in scenes.items()}
+    training = {angle: training_step(data, scene) for angle, (scene, _) in scenes.items()}
     overall = sum(s for s, _ in training.values()) / sum(n for _, n in training.values())
     pixels: Rows = []
-    buildings: Rows = []
-    for angle in ANGLES_DEG:
-        scene = scenes[angle]
+    tiers: Rows = []
+    for angle, (scene, building_m) in scenes.items():
+        classes = [np.digitize(h, LIMITS_M) for h in (building_m, scene.heights_m)]
         parts = list(predict(network, scene, axes, model.card.offset_range_m))
         label, true, found = (np.concatenate(column) for column in zip(*parts, strict=True))
         step, count = training[angle]
@@ -152,8 +146,8 @@ def main() -> None:
         guesses = np.stack([found, *(np.broadcast_to(guess, true.shape) for guess in fixed)])
         error = np.linalg.norm(guesses - true, axis=2)
         known = np.isfinite(true).all(axis=1)
-        group = np.digitize(scene.heights_m[label], LIMITS_M)
-        pixels.append((angle, group[known], error[:, known], np.linalg.norm(true[known], axis=1)))
+        groups = (of[label[known]] for of in classes)
+        pixels.append((angle, *groups, error[:, known], np.linalg.norm(true[known], axis=1)))
         n = np.bincount(label, minlength=len(scene.heights_m))
         seen = np.flatnonzero((n >= LEAST_PX) & np.isfinite(scene.offsets_m).all(axis=1))
         mean = np.stack(
@@ -164,14 +158,14 @@ def main() -> None:
         ).transpose(0, 2, 1)
         wrong = np.linalg.norm(mean - scene.offsets_m[seen], axis=2)
         length = np.linalg.norm(scene.offsets_m[seen], axis=1)
-        buildings.append((angle, np.digitize(scene.heights_m[seen], LIMITS_M), wrong, length))
+        tiers.append((angle, *(of[seen] for of in classes), wrong, length))
         log.info("%d°: %d pixels of %d roofs", angle, known.sum(), len(seen))
     record = {
         "model": model.card.name,
         "gsd_m": GSD_M,
         "mean_step_xy_m": [round(float(v), 3) for v in overall],
         "pixels": table(pixels),
-        "buildings": table(buildings),
+        "tiers": table(tiers),
     }
     Path(sys.argv[3]).write_text(json.dumps(record, indent=1) + "\n")
 
@@ -179,18 +173,23 @@ def main() -> None:
 def table(rows: Rows) -> list[dict[str, object]]:
     """Mean errors by angle and class, those of the network with their median."""
     out: list[dict[str, object]] = []
+    classes = list(enumerate(class_names(LIMITS_M)))
     for angle in (*ANGLES_DEG, None):
         chosen = [row for row in rows if angle in (None, row[0])]
-        group = np.concatenate([row[1] for row in chosen])
-        error = np.concatenate([row[2] for row in chosen], axis=1)
-        length = np.concatenate([row[3] for row in chosen])
-        for k, name in [(None, "all"), *enumerate(class_names(LIMITS_M))]:
-            of = np.ones(len(group), bool) if k is None else group == k
+        error = np.concatenate([row[3] for row in chosen], axis=1)
+        length = np.concatenate([row[4] for row in chosen])
+        everything = ("all", "all", np.ones(len(length), bool))
+        groups = [everything]
+        for column, whose in ((1, "building"), (2, "roof")):
+            group = np.concatenate([row[column] for row in chosen])
+            groups += [(whose, name, group == k) for k, name in classes]
+        for whose, name, of in groups:
             if of.any():
                 means = error[:, of].mean(axis=1).round(2).tolist()
                 out.append(
                     {
                         "off_nadir_deg": angle or "all",
+                        "height_of": whose,
                         "class": name,
                         "count": int(of.sum()),
                         "true_step_m": round(float(length[of].mean()), 2),
