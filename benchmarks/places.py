@@ -3,7 +3,7 @@
     export BUILDEXT_DATA=/path BUILDEXT_WEIGHTS=/path
     python -m benchmarks.places recipes/default.toml -o studies/places [--only kampala,rio]
 
-For each place of `recipes/places.toml` the recipe is trained without the place's datasets, and the
+For each place of `benchmarks/places.toml` the recipe is trained without the place's datasets, and the
 whole of `buildext extract`, with its defaults, is scored on all of them that have clean labels.
 Everything that is done stays in `-o`; started again, the command goes on where it stopped, in the
 middle of a training too. `--set schedule.steps=300` changes a key of the recipe, `--model NAME`
@@ -30,7 +30,7 @@ from buildext.learn.training.config import check_config
 from buildext.learn.training.run import RESULT_FILE, run_config
 from buildext.progress import SilentProgress
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+PLACES = Path(__file__).with_name("places.toml")
 # Labels that are known to be wrong or missing are no judges.
 JUDGES = "clean"
 
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not Path(os.environ.get("BUILDEXT_DATA", "missing")).is_dir():
         sys.exit("SKIPPED: the data pools are not here; set BUILDEXT_DATA to their folder")
-    places = tomllib.loads((RECIPES / "places.toml").read_text())
+    places = tomllib.loads(PLACES.read_text())
     wanted = arguments.only.split(",") if arguments.only else list(places)
     recipe = tomllib.loads(arguments.recipe.read_text())
     for change in arguments.set:

@@ -32,7 +32,9 @@ IntArray = NDArray[np.int64]
 
 _ANCHOR = 1e-3
 _RIGID = 1e6
-_DENSE_UNKNOWNS = 120
+# From 100 unknowns on, OpenBLAS solves with as many threads as it was given, and the last bits of the
+# solution with them; outlines must not depend on that. The sparse solver has no threads.
+_DENSE_UNKNOWNS = 64
 # Facades apart by more than this, in tolerances, are not drawn in one line.
 _JOG = 0.6
 # Sine of the least angle between a party wall and a facade.
