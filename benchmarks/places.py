@@ -3,8 +3,8 @@
     export BUILDEXT_DATA=/path BUILDEXT_WEIGHTS=/path
     python -m benchmarks.places recipes/default.toml -o studies/places [--only kampala,rio]
 
-For each place of `benchmarks/places.toml` the recipe is trained without the place's datasets, and the
-whole of `buildext extract`, with its defaults, is scored on all of them that have clean labels.
+For each place of `benchmarks/places.toml` the recipe is trained without the place's datasets, and
+the whole of `buildext extract`, with its defaults, is scored on all of them that have clean labels.
 Everything that is done stays in `-o`; started again, the command goes on where it stopped, in the
 middle of a training too. `--set schedule.steps=300` changes a key of the recipe, `--model NAME`
 scores a finished model on all places instead, for comparison, and trains nothing.

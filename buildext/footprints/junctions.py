@@ -32,8 +32,8 @@ IntArray = NDArray[np.int64]
 
 _ANCHOR = 1e-3
 _RIGID = 1e6
-# From 100 unknowns on, OpenBLAS solves with as many threads as it was given, and the last bits of the
-# solution with them; outlines must not depend on that. The sparse solver has no threads.
+# From 100 unknowns on, OpenBLAS solves with as many threads as it was given, and the last bits of
+# the solution with them; outlines must not depend on that. The sparse solver has no threads.
 _DENSE_UNKNOWNS = 64
 # Facades apart by more than this, in tolerances, are not drawn in one line.
 _JOG = 0.6
