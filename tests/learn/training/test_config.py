@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.quantisation import Comparison, config_of
 from buildext.errors import MissingInputError, UsageError
+from buildext.learn.search.config import load_search
 from buildext.learn.study.design import load_design
 from buildext.learn.training.config import check_config, load_config, resolve_path
 
@@ -21,6 +22,8 @@ def test_every_recipe_is_valid_and_its_cards_exist(path: Path) -> None:
     values = tomllib.loads(path.read_text())
     if "study" in values:
         datasets = load_design(path).base["datasets"]
+    elif "constraints" in values:
+        datasets = load_search(path)[1].datasets
     elif "arms" in values:
         recipe = Comparison.model_validate(values)
         (datasets,) = {tuple(config_of(recipe, arm).datasets) for arm in recipe.arms}
