@@ -63,6 +63,7 @@ def make_engine(
             precision=precision,
             threads=threads,
             requests=batch,
+            reuse=True,
         )
     if name == "onnxruntime":
         from buildext.engines.onnxruntime import OnnxRuntimeEngine

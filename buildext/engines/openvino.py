@@ -2,8 +2,8 @@
 
 The network is compiled once for one tile size, and every tile is its own inference request: several
 requests in flight keep all cores busy, and since each is computed by the same compiled graph, the
-result of a tile cannot depend on how many run beside it. What was compiled is kept for the next run
-(`cache`).
+result of a tile cannot depend on how many run beside it. What was compiled
+can be kept for the next run (`cache`).
 """
 
 from __future__ import annotations
@@ -62,12 +62,33 @@ def describe_devices() -> str:
     )
 
 
-def _compiled(weights: Path, tile_px: int, device: str, config: dict[str, Any]) -> Any:
-    """The network compiled for a device and tile size: from an earlier run, or now.
+def best_precision(device: str) -> str:
+    """The fastest faithful precision of a device: `bf16` where it has it, else `f32`."""
+    able = shared_core().get_property(device, "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in able else "f32"
+
+
+def compile_settings(device: str, precision: str, threads: int) -> dict[str, Any]:
+    """What a network is compiled with: `f32` or `bf16`, on a processor with 0 (all) threads or so
+    many."""
+    config: dict[str, Any] = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+    if device == "CPU":
+        # The pipeline's own threads read, blend and polygonise beside the network: the
+        # scheduler must be free to move an inference thread to the core that is idle.
+        config["ENABLE_CPU_PINNING"] = False
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = threads
+    return config
+
+
+def _kept_or_compiled(weights: Path, tile_px: int, device: str, config: dict[str, Any]) -> Any:
+    """The network from an earlier run, or as `_compile` makes it now, which is kept.
 
     Raises:
-        ModelError: the network cannot be read.
-        ResourceError: memory ran out.
+        ModelError, ResourceError: see `_compile`.
     """
     openvino, core = import_openvino(), shared_core()
     processor = core.get_property(device, "FULL_DEVICE_NAME")
@@ -88,6 +109,20 @@ def _compiled(weights: Path, tile_px: int, device: str, config: dict[str, Any]) 
         except RuntimeError as error:
             log.info("a compiled network is of no use here and is made again: %s", error)
             forget(key)
+    compiled = _compile(weights, tile_px, device, config)
+    if "EXPORT_IMPORT" in abilities:
+        keep(key, compiled.export_model().getvalue())
+    return compiled
+
+
+def _compile(weights: Path, tile_px: int, device: str, config: dict[str, Any]) -> Any:
+    """The network compiled for a device and tile size.
+
+    Raises:
+        ModelError: the network cannot be read.
+        ResourceError: memory ran out.
+    """
+    core = shared_core()
     try:
         model = core.read_model(weights)
         channels = model.input(0).get_partial_shape()[1].get_length()
@@ -98,7 +133,7 @@ def _compiled(weights: Path, tile_px: int, device: str, config: dict[str, Any]) 
             hint="verify the model: buildext models verify",
         ) from error
     try:
-        compiled = core.compile_model(model, device, config)
+        return core.compile_model(model, device, config)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise ResourceError(
@@ -106,9 +141,6 @@ def _compiled(weights: Path, tile_px: int, device: str, config: dict[str, Any]) 
                 hint="choose a smaller --tile",
             ) from error
         raise
-    if "EXPORT_IMPORT" in abilities:
-        keep(key, compiled.export_model().getvalue())
-    return compiled
 
 
 class OpenVinoEngine:
@@ -122,6 +154,9 @@ class OpenVinoEngine:
         threads: number of CPU threads; 0 takes all.
         requests: tiles in flight; 0 lets OpenVINO's optimum stand, and two more, so that a
             finished one never leaves a core idle while its result is blended.
+        reuse: take the compiled network from an earlier run and keep it for the next. For the ONNX
+            file of a model, which is all there is to it; networks made for one look would only
+            drive others out.
 
     Raises:
         UsageError: the device or precision is not there.
@@ -137,6 +172,7 @@ class OpenVinoEngine:
         precision: str = "auto",
         threads: int = 0,
         requests: int = 0,
+        reuse: bool = False,
     ) -> None:
         openvino, core = import_openvino(), shared_core()
         name = "CPU" if device in ("auto", "cpu") else device.upper()
@@ -145,25 +181,16 @@ class OpenVinoEngine:
                 f"got the device {device!r}; OpenVINO has {', '.join(core.available_devices)} here",
                 hint="use --device cpu",
             )
-        has_bf16 = "BF16" in core.get_property(name, "OPTIMIZATION_CAPABILITIES")
+        best = best_precision(name)
         if precision == "auto":
-            precision = "bf16" if has_bf16 else "f32"
-        if precision not in ("f32", "bf16") or (precision == "bf16" and not has_bf16):
+            precision = best
+        if precision not in ("f32", best):
             raise UsageError(
                 f"got the precision {precision!r}, which this device does not have in OpenVINO",
                 hint="use --precision auto",
             )
-        config: dict[str, Any] = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": precision,
-        }
-        if name == "CPU":
-            # The pipeline's own threads read, blend and polygonise beside the network: the
-            # scheduler must be free to move an inference thread to the core that is idle.
-            config["ENABLE_CPU_PINNING"] = False
-            if threads:
-                config["INFERENCE_NUM_THREADS"] = threads
-        self._compiled = _compiled(weights, tile_px, name, config)
+        make = _kept_or_compiled if reuse else _compile
+        self._compiled = make(weights, tile_px, name, compile_settings(name, precision, threads))
         optimum = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._requests = [
             self._compiled.create_infer_request() for _ in range(requests or optimum + 2)

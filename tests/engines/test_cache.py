@@ -95,3 +95,11 @@ def test_a_network_that_was_kept_says_the_same_to_the_last_bit(folder: Path, mod
     # Another tile size is another network.
     engine(2 * TILE_PX)
     assert len(list(folder.iterdir())) == 2
+
+
+def test_a_network_made_for_one_look_drives_nothing_out(folder: Path, model: Model) -> None:
+    once = OpenVinoEngine(model.weights, TILE_PX)
+    assert not folder.exists()
+    tiles = real.pixels(TILE_PX)[None]
+    kept = make_engine(model, engine="openvino", tile_px=TILE_PX)
+    np.testing.assert_array_equal(once.infer(tiles), kept.infer(tiles))

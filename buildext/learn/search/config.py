@@ -9,25 +9,21 @@ candidates are trained on is a training config like any other, named by `base` o
 from __future__ import annotations
 
 import difflib
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from buildext.errors import MissingInputError, ModelError, UsageError
+from buildext.errors import ModelError, UsageError
 from buildext.learn.networks.decoders.table import decoder_entry
 from buildext.learn.networks.encoders.searched_plan import TAP, SearchedPlan, StagePlan
-from buildext.learn.training.config import TrainingConfig, check_config
+from buildext.learn.training.config import TrainingConfig, check_config, read_toml
+from buildext.learn.training.config.section import Section
 
 GeneratorKind = Literal["nsga2", "tpe", "random"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ConstraintSection(_Part):
+class ConstraintSection(Section):
     """What a network must keep: the indicator function. A limit that is not given does not bind.
 
     Attributes:
@@ -45,7 +41,7 @@ class ConstraintSection(_Part):
     score: float = Field(default=0.0, ge=0, le=1)
 
 
-class EngineSection(_Part):
+class EngineSection(Section):
     """OpenVINO on this machine, as `extract` would run it."""
 
     tile_px: int = Field(default=256, ge=64, multiple_of=32)
@@ -53,7 +49,7 @@ class EngineSection(_Part):
     precision: Literal["auto", "f32", "bf16"] = "auto"
 
 
-class StageSpace(_Part):
+class StageSpace(Section):
     """What one stage may be; a kind `tap` has no blocks, whatever `blocks` says."""
 
     kinds: tuple[str, ...] = Field(min_length=1)
@@ -62,7 +58,7 @@ class StageSpace(_Part):
     pooled: tuple[bool, ...] = Field(default=(False,), min_length=1)
 
 
-class DecoderSpace(_Part):
+class DecoderSpace(Section):
     """One decoder with its widths, deepest first, for encoders of depth 5; none: its own."""
 
     name: str
@@ -90,7 +86,7 @@ def _stage(kinds: str, widths: str, blocks: str, pooled: bool) -> StageSpace:
     )
 
 
-class SpaceSection(_Part):
+class SpaceSection(Section):
     """All networks that may be proposed.
 
     Attributes:
@@ -158,7 +154,7 @@ def _try_decoder(decoder: DecoderSpace) -> None:
         )
 
 
-class GeneratorSection(_Part):
+class GeneratorSection(Section):
     """How networks are proposed.
 
     Attributes:
@@ -177,7 +173,7 @@ class GeneratorSection(_Part):
     population: int = Field(default=16, ge=2)
 
 
-class PerformanceSection(_Part):
+class PerformanceSection(Section):
     """Exponents of the performance function, see `performance`."""
 
     accuracy: float = Field(default=2.0, gt=0)
@@ -185,7 +181,7 @@ class PerformanceSection(_Part):
     macs: float = Field(default=0.05, ge=0)
 
 
-class BudgetSection(_Part):
+class BudgetSection(Section):
     """What may be spent on trainings.
 
     Attributes:
@@ -209,7 +205,7 @@ class BudgetSection(_Part):
         return self
 
 
-class SearchConfig(_Part):
+class SearchConfig(Section):
     """A whole search.
 
     Attributes:
@@ -241,7 +237,7 @@ def load_search(path: Path) -> tuple[SearchConfig, TrainingConfig, Path]:
         MissingInputError: a file is missing.
         UsageError: a key or a value is wrong.
     """
-    values = _read_toml(path)
+    values = read_toml(path)
     try:
         config = SearchConfig.model_validate(values)
     except ValidationError as error:
@@ -255,7 +251,7 @@ def load_search(path: Path) -> tuple[SearchConfig, TrainingConfig, Path]:
     folder, training = path.resolve().parent, dict(config.training)
     if config.base:
         base_path = folder / config.base
-        training, folder = _read_toml(base_path), base_path.resolve().parent
+        training, folder = read_toml(base_path), base_path.resolve().parent
     training.setdefault("name", config.name)
     schedule = dict(training.get("schedule", {}))
     schedule.setdefault("steps", config.budget.steps)
@@ -270,12 +266,3 @@ def _as_usage(path: Path, error: ValidationError) -> UsageError:
         hint = f"did you mean {near[0]!r}?" if near else "docs/search.md lists the keys"
         return UsageError(f"{path}: unknown key {key!r}", hint=hint)
     return UsageError(f"{path}: {key}: {problem['msg']}", hint="docs/search.md lists the keys")
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise MissingInputError(f"got no file at {path}", hint="check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no valid TOML: {error}", hint="correct it") from error

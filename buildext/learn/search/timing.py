@@ -19,13 +19,17 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from buildext.engines.openvino import OpenVinoEngine, shared_core
+from buildext.engines.openvino import (
+    OpenVinoEngine,
+    best_precision,
+    compile_settings,
+    shared_core,
+)
 from buildext.learn.compress.export import OPSET, export_onnx
 from buildext.learn.compress.quantise import Recipe, quantise_file
 from buildext.learn.networks.build import build_network
@@ -116,7 +120,9 @@ def time_part(module: nn.Module, shapes: Sequence[tuple[int, ...]], engine: Engi
                 input_names=list(named),
             )
         model = core.read_model(path)
-    compiled = core.compile_model(model, "CPU", _settings(engine))
+    precision = best_precision("CPU") if engine.precision == "auto" else engine.precision
+    settings = compile_settings("CPU", precision, engine.threads)
+    compiled = core.compile_model(model, "CPU", settings)
     request = compiled.create_infer_request()
     # What a decoder does not look at is no input of the graph.
     used = {port.any_name: named[port.any_name] for port in compiled.inputs}
@@ -138,20 +144,3 @@ def median_ms(run: Callable[[], object], clock: Clock) -> float:
         run()
         times.append(clock() - started)
     return 1000 * statistics.median(times)
-
-
-def _settings(engine: EngineSection) -> dict[str, Any]:
-    """The settings that `OpenVinoEngine` gives the whole network."""
-    core = shared_core()
-    precision = engine.precision
-    if precision == "auto":
-        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if "BF16" in able else "f32"
-    settings: dict[str, Any] = {
-        "PERFORMANCE_HINT": "THROUGHPUT",
-        "INFERENCE_PRECISION_HINT": precision,
-        "ENABLE_CPU_PINNING": False,
-    }
-    if engine.threads:
-        settings["INFERENCE_NUM_THREADS"] = engine.threads
-    return settings

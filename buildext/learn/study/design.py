@@ -39,7 +39,6 @@ import difflib
 import hashlib
 import itertools
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +46,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from buildext.errors import MissingInputError, UsageError
-from buildext.learn.training.config import TrainingConfig, check_config
+from buildext.errors import UsageError
+from buildext.learn.training.config import TrainingConfig, check_config, read_toml
 
 LABEL = "label"
 SEPARATOR = " · "
@@ -209,7 +208,7 @@ def load_design(path: Path) -> Design:
         MissingInputError: there is no such file, or no base config.
         UsageError: a key or a value is wrong.
     """
-    values = _read_toml(path)
+    values = read_toml(path)
     try:
         file = _StudyFile.model_validate(values)
     except ValidationError as error:
@@ -226,7 +225,7 @@ def load_design(path: Path) -> Design:
         )
     if file.study.base:
         base_path = folder / file.study.base
-        base, folder = _read_toml(base_path), base_path.resolve().parent
+        base, folder = read_toml(base_path), base_path.resolve().parent
     base.setdefault("name", file.study.name)
     design = Design(file.study, file.stages, base, folder, str(path))
     _check(design)
@@ -313,12 +312,3 @@ def _check(design: Design) -> None:
         for label in named if not prefixed else ():
             design.named_arm(stage, arms, label)
         prefixed = (len(named) or stage.keep) != 1
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise MissingInputError(f"got no file at {path}", hint="check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no valid TOML: {error}", hint="correct it") from error

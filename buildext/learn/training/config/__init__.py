@@ -14,6 +14,7 @@ from buildext.learn.training.config.training import (
     TrainingConfig,
     check_config,
     load_config,
+    read_toml,
     resolve_path,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "TrainingConfig",
     "check_config",
     "load_config",
+    "read_toml",
     "resolve_path",
 ]

@@ -68,17 +68,26 @@ def load_config(path: Path) -> TrainingConfig:
         MissingInputError: there is no such file.
         UsageError: it is no TOML, or a key or a value is wrong.
     """
+    return check_config(read_toml(path), str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a config of any kind.
+
+    Raises:
+        MissingInputError: there is no such file.
+        UsageError: it is no TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MissingInputError(
-            f"got no file at {path}; expected a training config", hint="check the path"
+            f"got no file at {path}; expected a config", hint="check the path"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{path} is no valid TOML: {error}", hint="compare it with recipes/default.toml"
+            f"{path} is no valid TOML: {error}", hint="compare it with one of recipes/"
         ) from error
-    return check_config(values, str(path))
 
 
 def check_config(values: dict[str, Any], origin: str) -> TrainingConfig:
