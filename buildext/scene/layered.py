@@ -7,7 +7,7 @@ gives it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 from buildext.grid.window import Window
 from buildext.scene.scene import Scene
+
+# Files lie in some parts of a large window and not in others; parts of about a file's size are
+# mostly covered by one layer, and then the others need not be read there.
+_PART_PX = 512
 
 
 class LayeredScene:
@@ -51,17 +55,43 @@ class LayeredScene:
         valid = np.zeros((window.height, window.width), np.bool_)
         if origin is not None:
             origin[...] = 0
+        for part in _parts(window):
+            rows, cols = part.shifted(-window.row, -window.col).slices
+            names = None if origin is None else origin[rows, cols]
+            self._compose(part, pixels[:, rows, cols], valid[rows, cols], names)
+        return pixels, valid
+
+    def _compose(
+        self,
+        window: Window,
+        pixels: NDArray[np.uint8],
+        valid: NDArray[np.bool_],
+        origin: NDArray[Any] | None,
+    ) -> None:
+        """Fill the pixels of a window, of which none is valid yet."""
         before = 0
         for layer in self.layers:
-            if not layer.empty(window) and not valid.all():
-                below = None if origin is None else np.zeros_like(origin)
-                new, new_valid = layer.read(window, below)
-                new_valid &= ~valid
-                np.copyto(pixels, new, where=new_valid)
+            if valid.all():
+                return
+            part = layer.covered(window)
+            if part is not None:
+                rows, cols = part.shifted(-window.row, -window.col).slices
+                below = None if origin is None else np.zeros_like(origin[rows, cols])
+                new, new_valid = layer.read(part, below)
+                new_valid &= ~valid[rows, cols]
+                np.copyto(pixels[:, rows, cols], new, where=new_valid)
                 if origin is not None and below is not None:
                     # A pixel may be valid where the file in its middle is not.
                     known = new_valid & (below > 0)
-                    origin[known] = below[known] + before
-                valid |= new_valid
+                    origin[rows, cols][known] = below[known] + before
+                valid[rows, cols] |= new_valid
             before += len(layer.names)
-        return pixels, valid
+
+
+def _parts(window: Window) -> Iterator[Window]:
+    """The window in parts of 512 px, row by row."""
+    for row in range(window.row, window.row_stop, _PART_PX):
+        for col in range(window.col, window.col_stop, _PART_PX):
+            part = Window(row, col, _PART_PX, _PART_PX).intersection(window)
+            assert part is not None  # it starts inside
+            yield part

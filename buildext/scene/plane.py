@@ -79,6 +79,16 @@ class Plane:
         meets &= (col < window.col_stop) & (col_stop > window.col)
         return [int(i) for i in np.flatnonzero(meets)]
 
+    def covered(self, window: Window) -> Window | None:
+        """The smallest window that holds what the files' windows share with `window`, or None."""
+        indices = self.touching(window)
+        if not indices:
+            return None
+        row, row_stop, col, col_stop = self._edges[:, indices]
+        row_min, col_min = int(row.min()), int(col.min())
+        height, width = int(row_stop.max()) - row_min, int(col_stop.max()) - col_min
+        return window.intersection(Window(row_min, col_min, height, width))
+
     def read(
         self, window: Window, origin: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

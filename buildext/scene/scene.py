@@ -154,14 +154,20 @@ class Scene:
         mask[slices] = True if valid is None else valid
         return canvas, mask
 
-    def empty(self, window: Window) -> bool:
-        """Whether no file touches the window: a quick test, before reading."""
+    def covered(self, window: Window) -> Window | None:
+        """The part of the window that the files' rectangles reach: a quick test, before reading.
+
+        Returns:
+            The smallest window outside of which no pixel of `window` is valid; None where no file
+            touches it.
+        """
         inside = window.intersection(Window(0, 0, self.height, self.width))
         if inside is None:
-            return True
-        if self._resampler is not None:
-            inside = self._resampler.base_window(inside)
-        return not self._plane.touching(inside)
+            return None
+        if self._resampler is None:
+            return self._plane.covered(inside)
+        covered = self._plane.covered(self._resampler.base_window(inside))
+        return None if covered is None else self._resampler.model_window(covered, inside)
 
     def window_of(self, bounds: tuple[float, float, float, float]) -> Window | None:
         """The smallest window that holds `bounds` (west, south, east, north, in the scene's CRS).

@@ -82,6 +82,42 @@ def test_origin_is_the_same_in_any_window(tmp_path: Path, scale: float) -> None:
     layered.close()
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.3, 0.7])
+def test_parts_and_what_files_cover_change_no_bit(tmp_path: Path, scale: float) -> None:
+    chance = np.random.default_rng(4)
+    files = []
+    for number in range(9):
+        height, width = chance.integers(30, 120, 2)
+        at = utm(0.3, *(float(v) for v in chance.integers(0, SIZE - 60, 2)))
+        holes = chance.random((height, width)) > 0.1 if number % 3 == 0 else None
+        path = tmp_path / f"{number}.tif"
+        files.append(write(path, noise(height, width, seed=number), at, mask=holes))
+    groups = [files[:4], files[4:7], files[7:]]
+    layers = [scene_on(utm(0.3), group, scale) for group in groups]
+    window = Window(3, 5, 540, 610)  # more than one part, and beyond the scene
+    origin = np.zeros((window.height, window.width), np.uint8)
+    pixels, valid = LayeredScene(layers, OPTIONS.fill).read(window, origin)
+    expected = np.empty_like(pixels)
+    expected[...] = np.array(OPTIONS.fill)[:, None, None]
+    expected_valid, expected_origin, before = np.zeros_like(valid), np.zeros_like(origin), 0
+    for layer in layers:
+        names = np.zeros_like(origin)
+        new, new_valid = layer.read(window, names)
+        new_valid &= ~expected_valid
+        expected[:, new_valid] = new[:, new_valid]
+        named = new_valid & (names > 0)
+        expected_origin[named] = names[named] + before
+        expected_valid |= new_valid
+        before += len(layer.names)
+        covered = layer.covered(window)
+        assert covered is not None
+        beyond = np.ones_like(valid)
+        beyond[covered.shifted(-window.row, -window.col).slices] = False
+        assert not (new_valid & beyond).any()
+    assert (valid == expected_valid).all() and 0.005 < valid.mean() < 0.9
+    assert (pixels == expected).all() and (origin == expected_origin).all()
+
+
 def test_origin_outside_the_scene_is_none(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", noise(40, 40))
     with open_scene([path], OPTIONS) as scene:

@@ -65,8 +65,10 @@ def test_a_gap_between_files_is_invalid_and_empty(tmp_path: Path) -> None:
         write(tmp_path / "2.tif", noise(20, 20), utm(0.3, 100, 0)),
     ]
     with open_scene(paths, OPTIONS) as scene:
-        assert scene.empty(Window(0, 20, 20, 80))
-        assert not scene.empty(Window(0, 19, 20, 81))
+        assert scene.covered(Window(0, 20, 20, 80)) is None
+        assert scene.covered(Window(0, 19, 20, 81)) == Window(0, 19, 20, 81).intersection(
+            Window(0, 0, 20, 20)
+        )
         assert not scene.read(Window(0, 20, 20, 80))[1].any()
         assert scene.valid_fraction == pytest.approx(40 / 120)
 
