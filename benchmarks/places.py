@@ -1,13 +1,14 @@
 """Leave one place out: how good is a recipe where its network has never been?
 
     export BUILDEXT_DATA=/path BUILDEXT_WEIGHTS=/path
-    python -m benchmarks.places recipes/default.toml -o studies/places [--only kampala,rio]
+    python -m benchmarks.places recipes/default.toml -o studies/default [--folds] [--only rio]
 
 For each place of `benchmarks/places.toml` the recipe is trained without the place's datasets, and
 the whole of `buildext extract`, with its defaults, is scored on all of them that have clean labels.
-Everything that is done stays in `-o`; started again, the command goes on where it stopped, in the
-middle of a training too. `--set schedule.steps=300` changes a key of the recipe, `--model NAME`
-scores a finished model on all places instead, for comparison, and trains nothing.
+With `--folds` one training leaves out all places of a fold, and `--only` names folds. Everything
+that is done stays in `-o`; started again, the command goes on where it stopped, in the middle of a
+training too. `--set schedule.steps=300` changes a key of the recipe, `--model NAME` scores a
+finished model on all places instead, for comparison, and trains nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from buildext.progress import SilentProgress
 PLACES = Path(__file__).with_name("places.toml")
 # Labels that are known to be wrong or missing are no judges.
 JUDGES = "clean"
+SCORES = "scores.json"
 
 
 def main() -> None:
@@ -40,29 +42,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--only", default="", help="places, with commas between")
+    parser.add_argument("--only", default="", help="places or folds, with commas between")
+    parser.add_argument("--folds", action="store_true", help="leave out several places at once")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--model", help="score this model on all places; train nothing")
     arguments = parser.parse_args()
     if not Path(os.environ.get("BUILDEXT_DATA", "missing")).is_dir():
         sys.exit("SKIPPED: the data pools are not here; set BUILDEXT_DATA to their folder")
-    places = tomllib.loads(PLACES.read_text())
-    wanted = arguments.only.split(",") if arguments.only else list(places)
+    known = tomllib.loads(PLACES.read_text())
+    places: dict[str, list[str]] = known["places"]
+    groups = known["folds"] if arguments.folds else {place: [place] for place in places}
     recipe = tomllib.loads(arguments.recipe.read_text())
     for change in arguments.set:
         key, _, value = change.partition("=")
         set_key(recipe, key.split("."), json.loads(value))
-    for place in wanted:
-        found = arguments.out / place / "scores.json"
-        if found.exists():
+    for group in arguments.only.split(",") if arguments.only else groups:
+        to_score = [
+            place
+            for place in groups[group]
+            if any(judge(name) for name in places[place])
+            and not (arguments.out / place / SCORES).exists()
+        ]
+        if not to_score:
             continue
+        left_out = [name for place in groups[group] for name in places[place]]
         model = arguments.model or str(
-            train_without(places[place], recipe, arguments.recipe.parent, found.parent)
+            train_without(left_out, recipe, arguments.recipe.parent, arguments.out / group)
         )
-        rows = score_place(places[place], model)
-        found.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(found, overwrite=True) as temporary:
-            temporary.write_text(json.dumps(rows, indent=2) + "\n")
+        for place in to_score:
+            rows = score_place(places[place], model)
+            found = arguments.out / place / SCORES
+            found.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(found, overwrite=True) as temporary:
+                temporary.write_text(json.dumps(rows, indent=2) + "\n")
     print(table(arguments.out))
 
 
@@ -101,9 +113,8 @@ def score_place(datasets: Sequence[str], model: str) -> dict[str, dict[str, Any]
     root = Path(os.environ["BUILDEXT_DATA"])
     rows: dict[str, dict[str, Any]] = {}
     for name in datasets:
-        card = tomllib.loads((CARDS / name / "dataset.toml").read_text())
-        # An area says that labels end somewhere inside of the scene: no scene to be scored whole.
-        if card["quality"] != JUDGES or any("area" in entry for entry in card["scenes"]):
+        card = judge(name)
+        if card is None:
             continue
         row = Row()
         for image, labels in pairs(root, card):
@@ -112,11 +123,19 @@ def score_place(datasets: Sequence[str], model: str) -> dict[str, dict[str, Any]
     return rows
 
 
+def judge(name: str) -> dict[str, Any] | None:
+    """The card of a dataset, or None where no network can be judged by it."""
+    card = tomllib.loads((CARDS / name / "dataset.toml").read_text())
+    # An area says that labels end somewhere inside of the scene: no scene to be scored whole.
+    partial = any("area" in entry for entry in card["scenes"])
+    return None if partial or card["quality"] != JUDGES else card
+
+
 def table(out: Path) -> str:
     """A Markdown table of all places that are done, and their means."""
     lines = ["| place | dataset | pixel F1 | IoU | boundary F1 | object F1 |", "|---|" + "---|" * 5]
     pixel, single = [], []
-    for path in sorted(out.glob("*/scores.json")):
+    for path in sorted(out.glob(f"*/{SCORES}")):
         rows = json.loads(path.read_text())
         for name, row in rows.items():
             objects = f"{row['object_f1']:.3f}" if row["instances"] else "–"
