@@ -22,6 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyogrio
+import rasterio
+import shapely
+from affine import Affine
 
 from buildext.evaluate import EvaluateOptions, Frame, evaluate_files
 from buildext.extract.options import ExtractOptions, Outputs
@@ -102,9 +106,32 @@ def score(image: Path, labels: Path, options: ExtractOptions) -> tuple[float, di
             run(job, Outputs(output))
             frame, window = job.frame, job.window
         grid = Frame.of(frame.crs, frame.transform, window.height, window.width, "scene")
+        if is_empty(labels):
+            return frame.gsd_m, all_false(output, frame.transform)
         return frame.gsd_m, evaluate_files(
             output, labels, EvaluateOptions(extent=grid, resamples=10)
         ).to_json()
+
+
+def is_empty(labels: Path) -> bool:
+    """Whether a mask has no building; `evaluate` refuses it, but what is found there counts."""
+    if labels.suffix != ".tif":
+        return False
+    with rasterio.open(labels) as mask:
+        return not mask.read(1).any()
+
+
+def all_false(output: Path, transform: Affine) -> dict[str, Any]:
+    """Counts of a scene without buildings."""
+    _, _, found, _ = pyogrio.raw.read(output, columns=[])
+    area_px = float(shapely.area(shapely.from_wkb(found)).sum()) / abs(transform.determinant)
+    nothing = {"true_positives": 0, "false_negatives": 0}
+    return {
+        "pixels": nothing | {"false_positives": round(area_px)},
+        "objects": nothing | {"false_positives": len(found)},
+        "boundary": {"pred_contour_px": 0, "ref_contour_px": 0, "precision": 0, "recall": 0},
+        "touching": None,
+    }
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from typing import Any
 from torch import nn
 
 from buildext.errors import ModelError
+from buildext.learn.networks.trim import trim
 
 TIMM_PREFIX = "tu-"
 # The beginning of our own encoders' names, and the file in encoders/ that has them. The longer of
@@ -46,6 +47,8 @@ OWN_FAMILIES = {
 # Attention over patches of 2 x 2 pixels, at the deepest map too: images must be multiples of twice
 # the deepest stride. timm stretches other maps, by an amount that an exported graph would freeze.
 PATCHED = ("tu-mobilevit",)
+# Halvings of the architectures of timm and smp; a shallower encoder leaves stages unused.
+WHOLE_DEPTH = 5
 # Of the errors below the libraries raise one or another for an architecture that they cannot take
 # apart into stages.
 UNSUITABLE = (
@@ -123,6 +126,9 @@ def build_encoder(
     if not hasattr(encoder, "stride_divisor"):
         patch = 2 if name.startswith(PATCHED) else 1
         encoder.stride_divisor = patch * 2**depth
+    if family is None and depth < WHOLE_DEPTH:
+        # Batch-normalised maps of one pixel would be refused: a few of them at the deepest stage.
+        trim(encoder, 4 * stride_divisor(encoder) * 2 ** (WHOLE_DEPTH - depth))
     return encoder
 
 
