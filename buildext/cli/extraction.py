@@ -76,6 +76,11 @@ _OPTIONS = (
         help="Building probability from which a pixel is building; default: the model's.",
     ),
     click.option(
+        "--core-threshold",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="Building probability where a building begins; default: the model's.",
+    ),
+    click.option(
         "--separate/--merge",
         default=True,
         show_default=True,

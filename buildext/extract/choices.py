@@ -50,8 +50,11 @@ def separation_options(card: Card, options: ExtractOptions, gsd_m: float) -> Sep
     contact = options.contact_threshold or thresholds.contact
     if not options.separate or "contact" not in card.channels:
         contact = None
+    threshold_u8 = max(1, round(255 * (options.threshold or thresholds.building)))
+    core = options.core_threshold or thresholds.core
     return SeparationOptions(
-        threshold_u8=max(1, round(255 * (options.threshold or thresholds.building))),
+        threshold_u8=threshold_u8,
+        core_threshold_u8=None if core is None else max(threshold_u8, round(255 * core)),
         contact_threshold_u8=None if contact is None else round(255 * contact),
         grow_px=max(1, round(thresholds.grow_m / gsd_m)),
         min_area_px=round(options.min_area_m2 / gsd_m**2),

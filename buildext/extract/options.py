@@ -22,6 +22,7 @@ class ExtractOptions:
         strip_rows, panel_px: tile rows and pixels handled at once; they bound memory and do not
             change the result.
         threshold: building probability from which a pixel is building, 0..1.
+        core_threshold: probability where a building begins, 0..1; one below `threshold` is that.
         contact_threshold: probability from which a building pixel is a seam, 0..1.
         separate: split touching buildings by the contact channel where the model has one.
         min_area_m2, min_hole_m2: smaller buildings are dropped, smaller holes filled.
@@ -45,6 +46,7 @@ class ExtractOptions:
     strip_rows: int = 1
     panel_px: int = 4096
     threshold: float | None = None
+    core_threshold: float | None = None
     contact_threshold: float | None = None
     separate: bool = True
     min_area_m2: float = 5.0

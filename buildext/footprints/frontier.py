@@ -236,6 +236,7 @@ class Frontier:
         np.logical_not(block.valid, out=context.invalid[part])
         building = (block.probability[0] >= options.threshold_u8) & block.valid
         np.multiply(block.probability[0], building, out=context.building[part])
+        building &= block.probability[0] >= options.core_u8
         if options.contact_threshold_u8 is not None:
             building &= block.probability[1] < options.contact_threshold_u8
         context.interior[part] = building
@@ -287,14 +288,15 @@ class Frontier:
         region: Window,
     ) -> NDArray[np.int32]:
         """Label the other building pixels too; returns the component number of each label."""
-        if self._options.contact_threshold_u8 is None:
+        if not self._options.grows:
             return number
         seam = np.flatnonzero((context.building > 0) & ~context.interior)
         left = grow_back(labels, seam, self._options.grow_px)
         # Only in the region itself is it certain that nothing reaches a pixel.
         rows, cols = context.slices(region)
         y, x = np.divmod(left, labels.shape[1])
-        left = left[(y >= rows.start) & (y < rows.stop) & (x >= cols.start) & (x < cols.stop)]
+        here = (y >= rows.start) & (y < rows.stop) & (x >= cols.start) & (x < cols.stop)
+        left = left[here & (context.building.reshape(-1)[left] >= self._options.core_u8)]
         added = label_leftovers(labels, left, number.size - 1)
         return np.concatenate([number, self._components.add(added, leftover=True)])
 

@@ -18,6 +18,8 @@ _ACUTE = math.cos(math.radians(140))
 
 # Sine of the angle below which two walls count as parallel.
 _PARALLEL = math.sin(math.radians(12))
+# Sine of the angle below which the intersection of two lines says nothing.
+_ONE_DIRECTION = 1e-6
 # A ring has at least this many walls.
 _LEAST_RING = 4
 
@@ -64,6 +66,10 @@ def meet(a: Line, b: Line) -> tuple[float, float]:
             return (from_a[0] + from_b[0]) / 2, (from_a[1] + from_b[1]) / 2
         return from_b if a.free else from_a
     det = a.cos * b.sin - a.sin * b.cos
+    if abs(det) < _ONE_DIRECTION:
+        # Two walls of one frame, with what stood between them gone: a step halfway.
+        from_a, from_b = a.foot(b.start_x, b.start_y), b.foot(b.start_x, b.start_y)
+        return (from_a[0] + from_b[0]) / 2, (from_a[1] + from_b[1]) / 2
     return (
         (a.offset_px * b.cos - b.offset_px * a.cos) / det,
         (a.offset_px * b.sin - b.offset_px * a.sin) / det,
@@ -109,12 +115,20 @@ def _first_backwards(walls: Sequence[Line], corners: Sequence[Sequence[float]]) 
 def _without(walls: list[Line], number: int, *, bound: bool) -> list[Line]:
     """The walls less one that came to run backwards, when its neighbours moved past each other.
 
-    Neighbours that run in parallel become one: the shorter goes too.
+    Neighbours that run in parallel become one: the shorter goes too, and what stood behind it is
+    the next neighbour.
     """
-    before, after = number - 1, (number + 1) % len(walls)
-    drop = {number}
-    if not bound or 0 < number < len(walls) - 1:
-        a, b = walls[before], walls[after]
-        if abs(a.cos * b.sin - a.sin * b.cos) < _PARALLEL:
-            drop.add((before if a.length_px < b.length_px else after) % len(walls))
-    return [wall for n, wall in enumerate(walls) if n not in drop]
+    kept = walls[:number] + walls[number + 1 :]
+    right = number  # of the gap; in a ring the walls on both sides of it are the first and the last
+    while len(kept) >= _LEAST_RING or (bound and len(kept) > 1):
+        if bound and not 0 < right < len(kept):
+            break
+        a, b = kept[right - 1], kept[right % len(kept)]
+        if abs(a.cos * b.sin - a.sin * b.cos) >= _PARALLEL:
+            break
+        if a.length_px < b.length_px:
+            del kept[right - 1]
+            right = max(0, right - 1)
+        else:
+            del kept[right % len(kept)]
+    return kept

@@ -4,13 +4,17 @@ A network that only says "building" melts houses that touch into one. Ours also 
 seam between two of them, and so buildings can be told apart *locally*:
 
 1. building = probability of building ≥ t, on valid pixels;
-2. interior = building whose probability of contact is below tc;
+2. interior = building of at least tk, the core's threshold (≥ t), whose probability of contact is
+   below tc;
 3. interior pixels that are 4-connected are one component;
-4. components grow back over the seam, inside the building pixels, by at most r steps from pixel to
-   4-neighbour, nearest first. A pixel that several components reach in the same step goes to the
-   one north of it, else west, east, south: a rule of places and not of numbers;
-5. building pixels that nothing reaches (a seam wider than 2r, a speck that is all seam) stay, as
-   components of their own, so that nothing detected is lost.
+4. components grow back over all other building pixels, seams and soft edges, by at most r steps
+   from pixel to 4-neighbour, nearest first. A pixel that several components reach in the same step
+   goes to the one north of it, else west, east, south: a rule of places and not of numbers;
+5. pixels of at least tk that nothing reaches (a seam wider than 2r, a speck that is all seam) stay,
+   as components of their own, so that nothing detected is lost; weaker ones are no building.
+
+The two thresholds are those of hysteresis: in a place unlike those of its training a network is
+right about where buildings are and less sure of how far they reach.
 
 Where a pixel goes depends on nothing farther than r pixels from it, but for the question which
 interior pixels are one component. That one is global, and `assemble` answers it by linking.
@@ -38,6 +42,8 @@ class SeparationOptions:
         min_area_px: Buildings with fewer pixels are dropped.
         min_hole_px: Holes with fewer pixels are filled, unless they are as large as `min_area_px`:
             such a hole could hold a building of its own, and polygons must not overlap.
+        core_threshold_u8: A building begins where it is at least this, not below `threshold_u8`;
+            None: the same.
 
     Raises:
         ValueError: A value is out of its range.
@@ -48,10 +54,16 @@ class SeparationOptions:
     grow_px: int = 4
     min_area_px: int = 0
     min_hole_px: int = 0
+    core_threshold_u8: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold_u8 <= 255:
             raise ValueError(f"got threshold_u8 {self.threshold_u8}; expected 1 to 255")
+        if not self.threshold_u8 <= self.core_u8 <= 255:
+            raise ValueError(
+                f"got core_threshold_u8 {self.core_threshold_u8}; "
+                f"expected {self.threshold_u8} to 255, or None"
+            )
         if self.contact_threshold_u8 is not None and not 0 <= self.contact_threshold_u8 <= 255:
             raise ValueError(
                 f"got contact_threshold_u8 {self.contact_threshold_u8}; expected 0 to 255 or None"
@@ -62,7 +74,17 @@ class SeparationOptions:
     @property
     def halo_px(self) -> int:
         """How far around a pixel one has to look to decide it: the growth, and its neighbours."""
-        return 1 if self.contact_threshold_u8 is None else max(1, self.grow_px)
+        return max(1, self.grow_px) if self.grows else 1
+
+    @property
+    def core_u8(self) -> int:
+        """Where buildings begin."""
+        return self.threshold_u8 if self.core_threshold_u8 is None else self.core_threshold_u8
+
+    @property
+    def grows(self) -> bool:
+        """Whether there are building pixels that are not interior."""
+        return self.contact_threshold_u8 is not None or self.core_u8 > self.threshold_u8
 
     @property
     def filled_hole_px(self) -> int:

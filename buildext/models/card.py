@@ -60,10 +60,13 @@ class Thresholds(_Part):
     """Where probabilities become buildings, and how these numbers were found."""
 
     building: float = Field(0.5, gt=0, lt=1)
+    core: float | None = Field(None, gt=0, lt=1)
+    """Where a building begins; from there it reaches as far as `building` and `grow_m` allow. None:
+    the same as `building`."""
     contact: float | None = Field(None, gt=0, lt=1)
     """A building pixel with a contact probability of at least this is a seam; None: no channel."""
     grow_m: float = Field(1.2, ge=0)
-    """How far a separated building grows back into its seams, in metres."""
+    """How far a building grows from its core, over seams and soft edges, in metres."""
     calibration: str = "not calibrated"
 
 

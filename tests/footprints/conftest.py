@@ -63,7 +63,8 @@ def labelled_slowly(
     """Buildings by the definition, on the whole raster, pixel by pixel."""
     height, width = valid.shape
     building = valid & (probability[0] >= options.threshold_u8)
-    interior = building.copy()
+    core = building & (probability[0] >= (options.core_threshold_u8 or 0))
+    interior = core.copy()
     if options.contact_threshold_u8 is not None:
         interior &= probability[1] < options.contact_threshold_u8
     labels = ndimage.label(interior)[0].astype(np.int64)
@@ -81,7 +82,7 @@ def labelled_slowly(
                 if 0 <= y < height and 0 <= x < width and steps[y, x] == step - 1:
                     labels[row, col] = labels[y, x]
                     break
-    left = building & (labels == 0)
+    left = core & (labels == 0)
     return np.where(left, ndimage.label(left)[0] + labels.max(), labels)
 
 
@@ -176,10 +177,13 @@ def cuts(draw: st.DrawFn, size: int) -> list[int]:
 @st.composite
 def separations(draw: st.DrawFn) -> SeparationOptions:
     """Options of all kinds."""
+    threshold_u8 = draw(st.sampled_from([1, 100, 128, 200]))
+    above = draw(st.sampled_from([None, 0, 20, 55]))
     return SeparationOptions(
-        threshold_u8=draw(st.sampled_from([1, 100, 128, 200])),
+        threshold_u8=threshold_u8,
         contact_threshold_u8=draw(st.sampled_from([None, 0, 60, 128, 200, 255])),
         grow_px=draw(st.integers(0, 5)),
         min_area_px=draw(st.sampled_from([0, 0, 3, 20])),
         min_hole_px=draw(st.sampled_from([0, 2, 9, 30])),
+        core_threshold_u8=None if above is None else threshold_u8 + above,
     )

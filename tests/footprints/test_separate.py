@@ -103,6 +103,8 @@ def test_linked() -> None:
         {"threshold_u8": 256},
         {"contact_threshold_u8": -1},
         {"contact_threshold_u8": 256},
+        {"core_threshold_u8": 127},
+        {"core_threshold_u8": 256},
         {"grow_px": -1},
         {"min_area_px": -1},
         {"min_hole_px": -1},
@@ -117,3 +119,5 @@ def test_halo() -> None:
     assert SeparationOptions(grow_px=7).halo_px == 7
     assert SeparationOptions(grow_px=0).halo_px == 1
     assert SeparationOptions(contact_threshold_u8=None, grow_px=7).halo_px == 1
+    soft = SeparationOptions(contact_threshold_u8=None, grow_px=7, core_threshold_u8=140)
+    assert soft.halo_px == 7
