@@ -1,7 +1,7 @@
 """What the networks of `benchmarks.places` find where they have never been, as pictures.
 
     export BUILDEXT_DATA=/path
-    python -m benchmarks.contact_sheet studies/default -o sheets
+    python -m benchmarks.contact_sheet studies/light -o sheets
 
 `sheets/places.jpg` shows the densest part of each dataset, `sheets/worst.jpg` the ten chips of 192
 model pixels where most is wrong, at most two of a dataset, and `sheets/worst.txt` where they lie:

@@ -1,7 +1,7 @@
 """Leave one place out: how good is a recipe where its network has never been?
 
     export BUILDEXT_DATA=/path BUILDEXT_WEIGHTS=/path
-    python -m benchmarks.places recipes/default.toml -o studies/default [--folds] [--only rio]
+    python -m benchmarks.places recipes/light.toml -o studies/light [--folds] [--only rio]
 
 For each place of `benchmarks/places.toml` the recipe is trained without the place's datasets, and
 the whole of `buildext extract`, with its defaults, is scored on all of them that have clean labels.
