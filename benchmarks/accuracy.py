@@ -123,7 +123,8 @@ def is_empty(labels: Path) -> bool:
 
 def all_false(output: Path, transform: Affine) -> dict[str, Any]:
     """Counts of a scene without buildings."""
-    _, _, found, _ = pyogrio.raw.read(output, columns=[])
+    layer = pyogrio.list_layers(output)[0, 0]
+    _, _, found, _ = pyogrio.raw.read(output, layer=layer, columns=[])
     area_px = float(shapely.area(shapely.from_wkb(found)).sum()) / abs(transform.determinant)
     nothing = {"true_positives": 0, "false_negatives": 0}
     return {

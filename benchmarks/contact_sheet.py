@@ -6,7 +6,8 @@
 `sheets/places.jpg` shows the densest part of each dataset, `sheets/worst.jpg` the ten chips of 192
 model pixels where most is wrong, at most two of a dataset, and `sheets/worst.txt` where they lie:
 cyan what was found, yellow the labels. What is wrong in a chip is the share of its buildings, found
-or true, that only one of the two has; chips less than a tenth of which is built do not count.
+or true, that only one of the two has; chips less than a tenth of which is built do not count. The
+pictures show datasets that may not be passed on, too: their cards say so (`redistribute`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pyogrio
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.raw import read as read_vector
 from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_geom
@@ -136,7 +137,8 @@ def on_grid(path: Path, job: Job) -> NDArray[np.bool_]:
         ):
             mask: NDArray[np.bool_] = view.read(1) > 0
             return mask
-    meta, _, found, _ = read_vector(path, columns=[])
+    layer = pyogrio.list_layers(path)[0, 0]
+    meta, _, found, _ = pyogrio.raw.read(path, layer=layer, columns=[])
     shapes: list[Any] = [shapely.geometry.mapping(one) for one in shapely.from_wkb(found)]
     if not shapes:
         return np.zeros(shape, np.bool_)
