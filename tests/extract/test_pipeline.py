@@ -175,18 +175,24 @@ def test_bf16_finds_the_same_mask(extract: Extract) -> None:
     assert (exact & fast).sum() / (exact | fast).sum() >= 0.99
 
 
+@pytest.mark.parametrize("core", [None, 0.01])
 def test_the_probability_raster_is_what_the_layer_was_drawn_from(
-    extract: Extract, expected: Found
+    extract: Extract, expected: Found, core: float | None
 ) -> None:
-    found = extract(shape=ShapeOptions(mode="none"), separate=False, min_area_m2=0, min_hole_m2=0)
-    with open_job([real.SCENE], BASE) as job:
-        frame, threshold = job.frame, job.separation.threshold_u8
+    plain = {"separate": False, "min_area_m2": 0, "min_hole_m2": 0, "core_threshold": core}
+    found = extract(shape=ShapeOptions(mode="none"), **plain)
+    with open_job([real.SCENE], replace(BASE, core_threshold=core)) as job:
+        frame, separation = job.frame, job.separation
     polygons = shapely.from_wkb([building[0] for building in found.buildings])
     pixels = shapely.transform(
         polygons, lambda xy: np.column_stack(~frame.transform @ (xy[:, 0], xy[:, 1]))
     )
     drawn = rasterio.features.rasterize(pixels, expected.probability.shape[1:]).astype(bool)
-    np.testing.assert_array_equal(drawn, found.probability[BUILDING] >= threshold)
+    building = found.probability[BUILDING]
+    # All of the cores is drawn, and nothing below the lower threshold.
+    assert drawn[building >= separation.core_u8].all()
+    assert not drawn[building < separation.threshold_u8].any()
+    assert (separation.core_u8 > separation.threshold_u8) == (core is None)
 
 
 def test_the_output_says_how_it_was_made(tmp_path: Path) -> None:
