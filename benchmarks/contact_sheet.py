@@ -28,7 +28,6 @@ import pyogrio
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_geom
 
@@ -36,7 +35,6 @@ from benchmarks.accuracy import pairs
 from benchmarks.places import PLACES, judge
 from buildext.extract.options import ExtractOptions, Outputs
 from buildext.extract.pipeline import Job, open_job, run
-from buildext.grid.window import Window
 
 CROP_PX, CHIP_PX = 448, 192
 WORST, OF_ONE_DATASET = 10, 2
@@ -140,11 +138,8 @@ def on_grid(path: Path, job: Job) -> NDArray[np.bool_]:
     layer = pyogrio.list_layers(path)[0, 0]
     meta, _, found, _ = pyogrio.raw.read(path, layer=layer, columns=[])
     shapes: list[Any] = [shapely.geometry.mapping(one) for one in shapely.from_wkb(found)]
-    if not shapes:
-        return np.zeros(shape, np.bool_)
-    there = transform_geom(meta["crs"], frame.crs, shapes)
-    burnt: NDArray[np.uint8] = rasterize(there, out_shape=shape, transform=frame.transform)
-    return burnt.astype(np.bool_)
+    there = transform_geom(meta["crs"], frame.crs, shapes) if shapes else []
+    return job.scene.rasterize(map(shapely.geometry.shape, there), job.window)
 
 
 def densest(picture: Picture) -> Picture:
@@ -160,11 +155,8 @@ def cut(picture: Picture) -> Iterator[Picture]:
 def parts(picture: Picture, side_px: int) -> Iterator[Picture]:
     """Squares side by side; the scene itself where it is smaller."""
     height, width = picture.true.shape
-    whole = Window(0, 0, height, width)
     for row in range(0, max(height - side_px, 0) + 1, side_px):
         for col in range(0, max(width - side_px, 0) + 1, side_px):
-            inside = Window(row, col, side_px, side_px).intersection(whole)
-            assert inside is not None  # it starts inside
             yield picture.part(row, col, side_px)
 
 
@@ -174,7 +166,7 @@ def draw(pictures: list[Picture], path: Path, columns: int) -> None:
     figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3.5 * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, picture in zip(axes.flat, pictures, strict=False):
+    for axis, picture in zip(axes.flat[: len(pictures)], pictures, strict=True):
         axis.imshow(picture.image)
         for mask, colour, width in ((picture.true, "#ffd21f", 0.8), (picture.found, "#00e5ff", 1)):
             if mask.any() and not mask.all():

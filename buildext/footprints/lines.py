@@ -61,19 +61,23 @@ def meet(a: Line, b: Line) -> tuple[float, float]:
     if a.cos * b.cos + a.sin * b.sin < _ACUTE:
         # The intersection of walls that nearly double back may lie far outside: the tip of the
         # boundary itself is used, on the line that follows an axis if one does.
-        from_a, from_b = a.foot(b.start_x, b.start_y), b.foot(b.start_x, b.start_y)
         if a.free and b.free:
-            return (from_a[0] + from_b[0]) / 2, (from_a[1] + from_b[1]) / 2
-        return from_b if a.free else from_a
+            return _halfway(a, b)
+        return (b if a.free else a).foot(b.start_x, b.start_y)
     det = a.cos * b.sin - a.sin * b.cos
     if abs(det) < _ONE_DIRECTION:
-        # Two walls of one frame, with what stood between them gone: a step halfway.
-        from_a, from_b = a.foot(b.start_x, b.start_y), b.foot(b.start_x, b.start_y)
-        return (from_a[0] + from_b[0]) / 2, (from_a[1] + from_b[1]) / 2
+        # Two walls of one frame, with what stood between them gone.
+        return _halfway(a, b)
     return (
         (a.offset_px * b.cos - b.offset_px * a.cos) / det,
         (a.offset_px * b.sin - b.offset_px * a.sin) / det,
     )
+
+
+def _halfway(a: Line, b: Line) -> tuple[float, float]:
+    """Where `b` begins on the boundary, halfway between the two lines."""
+    from_a, from_b = a.foot(b.start_x, b.start_y), b.foot(b.start_x, b.start_y)
+    return (from_a[0] + from_b[0]) / 2, (from_a[1] + from_b[1]) / 2
 
 
 def closed_line(walls: Sequence[Line]) -> FloatArray:
