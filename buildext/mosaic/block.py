@@ -42,6 +42,7 @@ from buildext.mosaic.lattice import Lattice
 from buildext.mosaic.limit import Limit, LimitMask
 from buildext.mosaic.rows import BlockOutcome, worker_name
 from buildext.mosaic.times import Span
+from buildext.scene.handles import Handles
 from buildext.scene.layered import LayeredScene
 from buildext.scene.plane import Placed, Plane
 from buildext.scene.scaling import Stretch
@@ -124,7 +125,7 @@ def open_layers(job: BlockJob, card: Card) -> LayeredScene:
     """The files of a job as one image on the lattice."""
     options = scene_options(card, job.options)
     grid, base = job.lattice.grid, job.lattice.base
-    scenes = []
+    scenes, handles = [], Handles()
     for layer in job.layers:
         resampler = base.resampler() if layer.native else None
         transform = base.transform if layer.native else grid.transform
@@ -133,7 +134,9 @@ def open_layers(job: BlockJob, card: Card) -> LayeredScene:
             if resampler is None
             else (resampler.base_height, resampler.base_width)
         )
-        plane = Plane(layer.placed, height, width, transform, grid.crs, options.allow_remote)
+        plane = Plane(
+            layer.placed, height, width, transform, grid.crs, options.allow_remote, handles
+        )
         scenes.append(
             Scene(
                 plane,

@@ -5,15 +5,14 @@ on that grid is read as it is; any other (shifted by part of a pixel, of another
 another CRS, placed by control points) is seen through GDAL's warper, onto the same grid. Where
 files overlap, the first that is valid at a pixel gives it.
 
-Only files that touch a window are opened for it, and each thread keeps its last few handles.
+Only files that touch a window are opened for it, and few are kept open (`handles`).
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,14 +23,13 @@ from rasterio.enums import Resampling
 from buildext.errors import SceneError
 from buildext.grid.window import Window
 from buildext.scene.access import GDAL_ERRORS, gdal, open_raster, read_error
+from buildext.scene.handles import Handle, Handles
 from buildext.scene.source import Source, upright_view, warped_view
 
 if TYPE_CHECKING:
     from rasterio import DatasetReader
     from rasterio.crs import CRS
     from rasterio.vrt import WarpedVRT
-
-_HANDLES_PER_THREAD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,9 @@ class Plane:
         transform: Affine,
         crs: CRS | None,
         allow_remote: bool,
+        handles: Handles | None = None,
     ) -> None:
+        """`handles`: shared by planes that are read and closed together."""
         self.placed = placed
         self.height, self.width = height, width
         self.transform, self.crs = transform, crs
@@ -67,10 +67,7 @@ class Plane:
         self._edges = np.array(
             [(p.window.row, p.window.row_stop, p.window.col, p.window.col_stop) for p in placed]
         ).T
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._open: dict[int, _Handle] = {}
-        self._closed = False
+        self._handles = Handles() if handles is None else handles
 
     def touching(self, window: Window) -> list[int]:
         """Indices of the files whose windows meet `window`, in order of precedence."""
@@ -138,44 +135,21 @@ class Plane:
 
     def close(self) -> None:
         """Close the handles of all threads; no thread may be reading."""
-        with self._lock:
-            self._closed = True
-            for handle in self._open.values():
-                handle.stack.close()
-            self._open.clear()
+        self._handles.close()
 
     def _read_one(
         self, index: int, window: Window
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         placed = self.placed[index]
         try:
-            dataset = self._handle(index).dataset
+            dataset = self._handles.get((id(self), index), partial(self._opened, placed))
             return placed.source.read(
                 dataset, window.shifted(-placed.window.row, -placed.window.col)
             )
         except GDAL_ERRORS as error:
             raise read_error(placed.source.name, error) from error
 
-    def _handle(self, index: int) -> _Handle:
-        if self._closed:
-            raise SceneError("the scene is closed; expected reads before that")
-        mine: OrderedDict[int, _Handle] | None = getattr(self._local, "handles", None)
-        if mine is None:
-            mine = self._local.handles = OrderedDict()
-        if index in mine:
-            mine.move_to_end(index)
-            return mine[index]
-        handle = self._opened(self.placed[index])
-        mine[index] = handle
-        with self._lock:
-            self._open[id(handle)] = handle
-            if len(mine) > _HANDLES_PER_THREAD:
-                _, oldest = mine.popitem(last=False)
-                del self._open[id(oldest)]
-                oldest.stack.close()
-        return handle
-
-    def _opened(self, placed: Placed) -> _Handle:
+    def _opened(self, placed: Placed) -> Handle:
         source = placed.source
         located = source.crs is not None
         with ExitStack() as stack:
@@ -192,15 +166,7 @@ class Plane:
                 )
             if placed.resampling is not None:
                 dataset = stack.enter_context(_on_plane(dataset, placed, self.transform, self.crs))
-            return _Handle(stack.pop_all(), dataset)
-
-
-@dataclass(frozen=True, slots=True)
-class _Handle:
-    """An open dataset, and what has to be closed with it."""
-
-    stack: ExitStack
-    dataset: DatasetReader | WarpedVRT
+            return Handle(stack.pop_all(), dataset)
 
 
 def _on_plane(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from buildext.errors import DamagedSceneError
+from buildext.errors import DamagedSceneError, SceneError
 from buildext.grid.window import Window
 from buildext.scene import Scene, open_scene
+from buildext.scene.handles import Handles
 from buildext.scene.layered import LayeredScene
 from buildext.scene.placing import place_one
 from buildext.scene.plane import Plane
@@ -24,11 +25,15 @@ SIZE = 400
 
 
 def scene_on(
-    base: Affine, files: list[Path], scale: float = 1.0, stretch: Stretch = IDENTITY
+    base: Affine,
+    files: list[Path],
+    scale: float = 1.0,
+    stretch: Stretch = IDENTITY,
+    handles: Handles | None = None,
 ) -> Scene:
     sources = [inspect(str(file), OPTIONS) for file in files]
     placed = tuple(place_one(source, base, sources[0].crs) for source in sources)
-    plane = Plane(placed, SIZE, SIZE, base, sources[0].crs, False)
+    plane = Plane(placed, SIZE, SIZE, base, sources[0].crs, False, handles)
     resampler = None if scale == 1 else Resampler(SIZE, SIZE, scale, scale)
     return Scene(
         plane, stretch, resampler, OPTIONS,
@@ -133,3 +138,24 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(DamagedSceneError, match=r"a\.tif") as caught:
         scene.read(Window(0, 0, 10, 10))
     assert caught.value.file == str(path)
+
+
+def test_layers_that_share_handles_keep_few_files_open_together(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / f"{i:03}.tif", noise(16, 16, seed=i), utm(0.3, 4 * (i % 60), i // 60 * 20))
+        for i in range(120)
+    ]
+    handles = Handles()
+    layered = LayeredScene(
+        [scene_on(utm(0.3), [file], handles=handles) for file in files], OPTIONS.fill
+    )
+    for _ in range(2):  # those that were closed in between are opened anew
+        pixels, valid = layered.read(Window(0, 0, 16, 252))
+        assert valid.all()
+        assert (pixels[:, :, :16] == noise(16, 16, seed=0)).all()
+    layered.read(Window(20, 0, 16, 252))
+    assert len(handles) == 96
+    layered.close()
+    assert len(handles) == 0
+    with pytest.raises(SceneError, match="closed"):
+        layered.read(Window(0, 0, 16, 16))

@@ -183,7 +183,7 @@ def test_only_touched_files_are_opened(tmp_path: Path, monkeypatch: pytest.Monke
     ]
     with open_scene(paths, OPTIONS) as scene:
         scene.read(whole(scene))
-        assert len(scene._plane._open) == 16  # handles kept by this thread
+        assert len(scene._plane._handles) == 96  # kept by this thread
         from buildext.scene import plane
 
         opened: list[str] = []
