@@ -92,7 +92,7 @@ _OPTIONS = (
         type=click.FloatRange(0),
         default=5.0,
         show_default=True,
-        help="Drop smaller buildings [m²].",
+        help="Drop smaller buildings; what exceeds --core-threshold counts [m²].",
     ),
     click.option(
         "--min-hole",

@@ -25,7 +25,8 @@ class ExtractOptions:
         core_threshold: probability where a building begins, 0..1; one below `threshold` is that.
         contact_threshold: probability from which a building pixel is a seam, 0..1.
         separate: split touching buildings by the contact channel where the model has one.
-        min_area_m2, min_hole_m2: smaller buildings are dropped, smaller holes filled.
+        min_area_m2, min_hole_m2: smaller buildings (by what reaches the core's threshold) are
+            dropped, smaller holes filled.
         shape: how outlines are simplified or regularised.
         gsd_m: run at this GSD in metres instead of the nearest that the model was trained on.
         bands: 1-based band numbers for the model's bands.

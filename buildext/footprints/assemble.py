@@ -52,7 +52,7 @@ def assemble(
 
 def _groups(closed: Buildings, options: SeparationOptions) -> list[RawGroup]:
     """Drop what is too small, trace the rest, put touching buildings together."""
-    closed = closed.taken(closed.pixels >= max(1, options.min_area_px))
+    closed = closed.taken(closed.core >= max(1, options.min_area_px))
     count = closed.pixels.size
     if not count:
         return []

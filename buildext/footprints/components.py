@@ -26,6 +26,7 @@ class Buildings:
 
     Attributes:
         pixels: `(N,)` number of pixels.
+        core: `(N,)` number of those that reach the core's threshold.
         total: `(N,)` sum of 255 × building probability over them.
         edge: `(N,)` True where one of them lies beside the scene's border or invalid pixels.
         touches: `(P, 2)` pairs of buildings that share a pixel side, each pair once.
@@ -33,6 +34,7 @@ class Buildings:
     """
 
     pixels: NDArray[np.int64]
+    core: NDArray[np.int64]
     total: NDArray[np.int64]
     edge: NDArray[np.bool_]
     touches: NDArray[np.int32]
@@ -44,6 +46,7 @@ class Buildings:
         corners = self.corners.taken(keep[self.corners.owner])
         return Buildings(
             self.pixels[keep],
+            self.core[keep],
             self.total[keep],
             self.edge[keep],
             number[self.touches[keep[self.touches].all(axis=1)]],
@@ -58,6 +61,7 @@ class Components:
         self._restart(
             Buildings(
                 pixels=np.zeros(1, np.int64),
+                core=np.zeros(1, np.int64),
                 total=np.zeros(1, np.int64),
                 edge=np.zeros(1, np.bool_),
                 touches=np.empty((0, 2), np.int32),
@@ -70,7 +74,8 @@ class Components:
         self._count = known.pixels.size
         self._leftover = [leftover]
         self._owner = [np.arange(self._count, dtype=np.int32)]
-        self._pixels, self._total, self._edge = [known.pixels], [known.total], [known.edge]
+        self._pixels, self._core = [known.pixels], [known.core]
+        self._total, self._edge = [known.total], [known.edge]
         self._links: list[NDArray[np.int32]] = []
         self._touches = [known.touches]
         self._corners = [known.corners]
@@ -94,12 +99,22 @@ class Components:
         self,
         owner: NDArray[np.int32],
         pixels: NDArray[np.int64],
+        core: NDArray[np.int64],
         total: NDArray[np.int64],
         edge: NDArray[np.bool_],
     ) -> None:
-        """Note pixels of components: how many, the sum of their probability, whether at an edge."""
+        """Note pixels of components.
+
+        Args:
+            owner: `(N,)` the components.
+            pixels: how many.
+            core: how many of them reach the core's threshold.
+            total: sum of 255 × their probability.
+            edge: whether one lies at an edge.
+        """
         self._owner.append(owner)
         self._pixels.append(pixels)
+        self._core.append(core)
         self._total.append(total)
         self._edge.append(edge)
 
@@ -123,14 +138,16 @@ class Components:
         same = leftover[touches].all(axis=1)
         count, building = linked(self._count, np.concatenate([*self._links, touches[same]]))
         owner = building[np.concatenate(self._owner)]
-        pixels, total, edge = np.zeros((3, count), np.int64)
+        pixels, core, total, edge = np.zeros((4, count), np.int64)
         np.add.at(pixels, owner, np.concatenate(self._pixels))
+        np.add.at(core, owner, np.concatenate(self._core))
         np.add.at(total, owner, np.concatenate(self._total))
         np.add.at(edge, owner, np.concatenate(self._edge))
         touches = building[touches]
         touches = _distinct(*touches[touches[:, 0] != touches[:, 1]].T)
         corners = Corners.joined(self._corners)
-        known = Buildings(pixels, total, edge > 0, touches, corners.owned(building[corners.owner]))
+        corners = corners.owned(building[corners.owner])
+        known = Buildings(pixels, core, total, edge > 0, touches, corners)
 
         groups, group = linked(count, touches)
         open_group = np.zeros(groups, np.bool_)

@@ -348,6 +348,8 @@ class Frontier:
         owner = inside[np.divmod(first, width)]
         length = np.diff(first, append=region.pixels)
         total = np.add.reduceat(probability.reshape(-1), first, dtype=np.int64)
+        sure = probability >= self._options.core_u8
+        core = np.add.reduceat(sure.reshape(-1), first, dtype=np.int64)
         edge = np.zeros(number.size, np.bool_)
         around = context.invalid[context.slices(region.padded(1))]
         if around.any():
@@ -356,6 +358,7 @@ class Frontier:
         self._components.measure(
             number,
             np.bincount(owner, length, number.size).astype(np.int64),
+            np.bincount(owner, core, number.size).astype(np.int64),
             np.bincount(owner, total, number.size).astype(np.int64),
             edge,
         )

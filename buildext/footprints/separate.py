@@ -39,7 +39,8 @@ class SeparationOptions:
         contact_threshold_u8: Seam where 255 × contact probability is at least this, 0 to 255; None
             where the model has no contact channel.
         grow_px: How far components grow back over seams, in pixel steps.
-        min_area_px: Buildings with fewer pixels are dropped.
+        min_area_px: Buildings with fewer pixels of at least the core's threshold are dropped; those
+            that are only grown to would let specks in.
         min_hole_px: Holes with fewer pixels are filled, unless they are as large as `min_area_px`:
             such a hole could hold a building of its own, and polygons must not overlap.
         core_threshold_u8: A building begins where it is at least this, not below `threshold_u8`;

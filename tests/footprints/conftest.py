@@ -94,10 +94,11 @@ def summarised_slowly(
     framed = np.pad(labels, 1)
     beyond = np.pad(~valid, 1, constant_values=True)
     least = max(1, options.min_area_px)
+    core = probability[0] >= options.core_u8
     found: dict[int, Summary] = {}
     for label in range(1, int(labels.max()) + 1):
         rows, cols = np.nonzero(labels == label)
-        if rows.size < least:
+        if core[rows, cols].sum() < least:
             continue
         polygon = shapely.union_all(shapely.box(cols, rows, cols + 1, rows + 1))
         assert isinstance(polygon, shapely.Polygon)

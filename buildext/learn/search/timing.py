@@ -12,11 +12,10 @@ times mean something on a quiet machine alone. A search measures while none of i
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +34,9 @@ from buildext.learn.compress.quantise import Recipe, quantise_file
 from buildext.learn.networks.build import build_network
 from buildext.learn.networks.normalisation import Normalisation
 from buildext.learn.search.config import EngineSection
+from buildext.learn.stopwatch import Clock, median_ms
 from buildext.models.card import NetworkSpec
 
-Clock = Callable[[], float]
-
-WARM_UP, LEAST_RUNS, MOST_RUNS, LEAST_SECONDS = 2, 9, 60, 0.1
 CALIBRATION_TILES, CALIBRATION_PX = 2, 128
 
 
@@ -132,15 +129,3 @@ def time_part(module: nn.Module, shapes: Sequence[tuple[int, ...]], engine: Engi
 def clock_for(engine: EngineSection) -> Clock:
     """The processor's clock for one thread, the one on the wall for several."""
     return time.process_time if engine.threads == 1 else time.perf_counter
-
-
-def median_ms(run: Callable[[], object], clock: Clock) -> float:
-    """Median time of a call in milliseconds, over a tenth of a second at least."""
-    for _ in range(WARM_UP):
-        run()
-    times: list[float] = []
-    while len(times) < LEAST_RUNS or (sum(times) < LEAST_SECONDS and len(times) < MOST_RUNS):
-        started = clock()
-        run()
-        times.append(clock() - started)
-    return 1000 * statistics.median(times)

@@ -14,10 +14,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +25,12 @@ from buildext.atomic import atomic_path
 from buildext.errors import BuildextError
 from buildext.learn.networks.build import SegmentationNetwork, build_network
 from buildext.learn.networks.inference import InferenceGraph
+from buildext.learn.stopwatch import median_ms
 from buildext.learn.training.config import TrainingConfig
 
 log = logging.getLogger(__name__)
 
 TILE_PX = 512
-WARM_UP, REPEATS = 3, 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +138,3 @@ def _on_gpu(graph: InferenceGraph, image: np.ndarray) -> tuple[float | None, str
     milliseconds = median_ms(run)
     graph.to("cpu")
     return milliseconds, torch.cuda.get_device_name()
-
-
-def median_ms(run: Callable[[], object]) -> float:
-    """Median wall clock of a call, in milliseconds."""
-    for _ in range(WARM_UP):
-        run()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        run()
-        times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times)

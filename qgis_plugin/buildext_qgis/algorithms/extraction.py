@@ -20,6 +20,7 @@ INTEGER = QgsProcessingParameterNumber.Type.Integer
 # Parameters that are an option of the command as they stand: what is not given is not passed on.
 _NUMBERS = {
     "THRESHOLD": "--threshold",
+    "CORE_THRESHOLD": "--core-threshold",
     "MIN_AREA": "--min-area",
     "TOLERANCE": "--tolerance",
     "MIN_HOLE": "--min-hole",
@@ -42,7 +43,7 @@ class ExtractionAlgorithm(BuildextAlgorithm):
             QgsProcessingParameterNumber(
                 "THRESHOLD", tr("Threshold"), DOUBLE, None, True, 0.01, 0.99
             ),
-            tr("Probability from which a pixel is building. Empty: the model's own, calibrated."),
+            tr("Probability down to which a building reaches. Empty: the model's own."),
         )
         self.add(
             QgsProcessingParameterNumber(
@@ -74,6 +75,10 @@ class ExtractionAlgorithm(BuildextAlgorithm):
         self.add_advanced(
             QgsProcessingParameterString("MODEL", tr("Model"), "default"),
             tr("Name of a bundled model, or the folder of another one."),
+        )
+        self.add_advanced(
+            number("CORE_THRESHOLD", tr("Core threshold"), DOUBLE, None, True, 0.01, 0.99),
+            tr("Probability where a building begins. Higher: fewer. Empty: the model's own."),
         )
         self.add_advanced(
             QgsProcessingParameterBoolean("SEPARATE", tr("Separate touching buildings"), True),
