@@ -7,7 +7,7 @@ both are computed. Fused attention and einsum come out of the export as products
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from buildext.learn.compress.ir.graph import Graph, Node, Slot
@@ -29,6 +29,7 @@ class Site:
         channel_axis: of the activations' channels, where a kind has them in one place.
         output: the tensor that it makes.
         kernel_px: the larger side of a convolution's window; 1 for a product.
+        behind: operator that makes the first activation; empty for the image.
     """
 
     name: str
@@ -39,16 +40,23 @@ class Site:
     channel_axis: int
     output: str
     kernel_px: int = 1
+    behind: str = ""
 
 
 def find_sites(graph: Graph) -> tuple[Site, ...]:
     """All sites of a simplified graph, in the order of computation."""
-    found = (site_of(graph, node) for node in graph.nodes)
-    return tuple(site for site in found if site is not None)
+    producers = graph.producers()
+    found = []
+    for node in graph.nodes:
+        site = site_of(graph, node)
+        if site is not None:
+            before = producers.get(node.inputs[site.activations[0][1]])
+            found.append(replace(site, behind=before.op if before else ""))
+    return tuple(found)
 
 
 def site_of(graph: Graph, node: Node) -> Site | None:
-    """The site that a node is, if it is one."""
+    """The site that a node is, if it is one, without what it stands behind."""
     if node.op in ("Conv", "ConvTranspose"):
         return _convolution(graph, node)
     if node.op not in PRODUCTS:

@@ -10,7 +10,10 @@ was for nothing. What OpenVINO 2026.4 runs in int8 on a CPU, read from its runti
 - products of two computed tensors with symmetric operands and one scale each; a zero point falls
   back, whatever it is.
 
-ONNX Runtime has these kernels too. `simulation` allows everything: it answers what a method could
+ONNX Runtime has these kernels too, with one exception: a quantiser straight behind a convolution
+becomes part of it there, and must have one scale (1.27; with more, running the file is an error).
+
+`simulation` allows everything: it answers what a method could
 do, not what it does.
 """
 
@@ -21,7 +24,7 @@ from itertools import product
 from typing import Literal
 
 from buildext.learn.compress.quantiser import Scheme
-from buildext.learn.compress.sites import Kind
+from buildext.learn.compress.sites import Kind, Site
 
 TargetName = Literal["openvino", "simulation"]
 
@@ -46,13 +49,15 @@ class Target:
     name: TargetName
     uneven: bool
 
-    def activations(self, kind: Kind) -> tuple[Choice, ...]:
+    def activations(self, site: Site) -> tuple[Choice, ...]:
         """Ways to quantise a computed operand of a site; the plainest first."""
         schemes: tuple[Scheme, ...] = ("symmetric", "asymmetric")
-        if self.name != "simulation" and kind == "attention":
+        if self.name != "simulation" and site.kind == "attention":
             schemes = ("symmetric",)
         # Where each output has one input channel of its own, that channel may have its own scale.
-        channels = [False, True] if kind == "depthwise" else [False]
+        channels = [False]
+        if site.kind == "depthwise" and (self.name == "simulation" or site.behind != "Conv"):
+            channels.append(True)
         return tuple(Choice(s, c) for c, s in product(channels, schemes))
 
     def weights(self, kind: Kind) -> tuple[Choice, ...]:

@@ -28,7 +28,7 @@ from buildext.learn.compress.plan import Plan, Simulation
 from buildext.learn.compress.qdq import with_qdq
 from buildext.learn.compress.quantise import Recipe, plan_for
 from buildext.learn.compress.quantiser import Logarithmic, Twin, Uniform, symmetric
-from buildext.learn.compress.sites import Kind, find_sites
+from buildext.learn.compress.sites import Kind, Site, find_sites
 from buildext.learn.compress.target import TARGETS, TargetName
 from buildext.learn.compress.workbench import Workbench
 
@@ -93,8 +93,9 @@ def test_the_target_decides_what_is_chosen(hybrid: Graph, planned: Planned) -> N
 
 
 def test_what_targets_allow() -> None:
-    def allowed(target: TargetName, kind: Kind) -> set[tuple[str, bool]]:
-        return {(c.scheme, c.per_channel) for c in TARGETS[target].activations(kind)}
+    def allowed(target: TargetName, kind: Kind, behind: str = "Relu") -> set[tuple[str, bool]]:
+        site = Site("n", kind, (("n", 0),), ("n", 1), 0, 1, "y", behind=behind)
+        return {(c.scheme, c.per_channel) for c in TARGETS[target].activations(site)}
 
     whole = {("symmetric", False), ("asymmetric", False)}
     assert allowed("openvino", "attention") == {("symmetric", False)}
@@ -102,6 +103,8 @@ def test_what_targets_allow() -> None:
     for target in TARGETS:
         assert allowed(target, "convolution") == allowed(target, "grouped") == whole
         assert allowed(target, "depthwise") == {*whole, ("symmetric", True), ("asymmetric", True)}
+    assert allowed("openvino", "depthwise", "Conv") == whole
+    assert allowed("simulation", "depthwise", "Conv") == allowed("simulation", "depthwise")
     assert [c.scheme for c in TARGETS["openvino"].weights("linear")] == ["symmetric"]
 
 

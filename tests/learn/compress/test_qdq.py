@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,19 +11,24 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from torch import nn
 
 from buildext.engines.openvino import OpenVinoEngine
 from buildext.errors import UsageError
 from buildext.learn.compress.agreement import MAX_MEAN, check_agreement
+from buildext.learn.compress.export import _trace
 from buildext.learn.compress.int8_share import int8_share
 from buildext.learn.compress.ir.graph import Graph, read_graph, write_graph
 from buildext.learn.compress.ir.interpreter import TorchGraph
+from buildext.learn.compress.ir.simplify import simplify
 from buildext.learn.compress.plan import Plan, Simulation
 from buildext.learn.compress.qdq import with_qdq
 from buildext.learn.compress.quantise import Recipe, plan_for
 from buildext.learn.compress.quantiser import Logarithmic, Uniform, asymmetric, symmetric
 from buildext.learn.compress.sites import find_sites
 from buildext.learn.compress.work import site_macs
+from buildext.learn.networks.inference import InferenceGraph
+from buildext.learn.networks.normalisation import Normalisation
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +80,29 @@ def test_engines_agree_and_all_of_it_runs_in_int8(
     share = int8_share(path, macs, 32)
     assert share.share >= 0.9, share.in_floats
     assert share.macs == sum(macs.values())
+
+
+def test_a_depthwise_convolution_straight_behind_another_runs_everywhere(
+    tiles: np.ndarray, tmp_path: Path
+) -> None:
+    """ONNX Runtime makes the quantiser between them part of the first: it must have one scale."""
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 8, 3, 1, 1, groups=8)
+    with torch.no_grad():
+        # Channels of very different ranges, for which scales of their own would be best.
+        ranges = torch.logspace(-3, 1, 8)
+        first.weight.mul_(ranges[:, None, None, None])
+        first.bias.mul_(ranges)
+        second.weight.div_(ranges[:, None, None, None])
+    graph = InferenceGraph(nn.Sequential(first, second, nn.Conv2d(8, 2, 1)).eval(), Normalisation())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = torch.zeros(1, 3, 16, 24, dtype=torch.uint8)
+        _trace(graph, image, tmp_path / "float.onnx")
+    plan = plan_for(simplify(read_graph(tmp_path / "float.onnx")), tiles, Recipe("q-hyvit", 8), 1)
+    write_graph(with_qdq(plan), tmp_path / "model.onnx")
+    found = check_agreement(plan, tmp_path / "model.onnx", tiles)
+    assert max(found.openvino_mean, found.onnxruntime_mean) < MAX_MEAN / 3
 
 
 def test_the_share_tells_when_nothing_runs_in_int8(

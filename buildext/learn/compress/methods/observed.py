@@ -50,7 +50,7 @@ def observed(bench: Workbench, range_of: RangeOf) -> Plan:
                 interval = interval_of([bench.weight(site)], site.weight_axis)
                 choice = bench.target.weights(site.kind)[0]
                 quantisers[site.weight] = interval.quantiser(choice, bench.bits)
-            ways = [c for c in bench.target.activations(site.kind) if not c.per_channel]
+            ways = [c for c in bench.target.activations(site) if not c.per_channel]
             choice = ways[-1]
             for slot in site.activations:
                 interval = range_of([batch[slot[1]] for batch in seen[site.name].operands])

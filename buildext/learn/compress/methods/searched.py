@@ -14,7 +14,7 @@ from buildext.learn.compress.workbench import Workbench
 
 def first_choices(bench: Workbench, site: Site) -> dict[int, tuple[Choice, ...]]:
     """For each operand the plainest way alone: symmetric, one scale for a whole activation."""
-    choices = {slot[1]: bench.target.activations(site.kind)[:1] for slot in site.activations}
+    choices = {slot[1]: bench.target.activations(site)[:1] for slot in site.activations}
     if site.weight is not None:
         choices[site.weight[1]] = bench.target.weights(site.kind)[:1]
     return choices
@@ -22,7 +22,7 @@ def first_choices(bench: Workbench, site: Site) -> dict[int, tuple[Choice, ...]]
 
 def all_choices(bench: Workbench, site: Site) -> dict[int, tuple[Choice, ...]]:
     """For each operand all ways that the target runs."""
-    choices = {slot[1]: bench.target.activations(site.kind) for slot in site.activations}
+    choices = {slot[1]: bench.target.activations(site) for slot in site.activations}
     if site.weight is not None:
         choices[site.weight[1]] = bench.target.weights(site.kind)
     return choices
