@@ -44,10 +44,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from buildext.errors import UsageError
 from buildext.learn.training.config import TrainingConfig, check_config, read_toml
+from buildext.learn.training.config.section import Section
 
 LABEL = "label"
 SEPARATOR = " · "
@@ -56,11 +57,7 @@ NOT_IN_THE_KEY = {"name": True, "machine": True, "data_root": True}
 KEY_LENGTH = 16
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StudySection(_Part):
+class StudySection(Section):
     """What holds for the whole study."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
@@ -72,7 +69,7 @@ class StudySection(_Part):
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
 
-class StageSection(_Part):
+class StageSection(Section):
     """One stage: a grid of factors on top of what the stage before handed on."""
 
     name: str = Field(min_length=1)
@@ -92,7 +89,7 @@ class StageSection(_Part):
         return keep
 
 
-class _StudyFile(_Part):
+class _StudyFile(Section):
     study: StudySection
     base: dict[str, Any] = Field(default_factory=dict)
     stages: tuple[StageSection, ...] = Field(min_length=1)
