@@ -3,9 +3,10 @@
 The graph takes what a scene delivers, `image` uint8 `(N, 3, H, W)` RGB, and gives what the
 blending wants, `probability` float32 `(N, K, H, W)`: normalisation and sigmoid are inside. Weights
 are stored in 16 bits and cast to float32 at the beginning of the graph, which halves the file and
-costs nothing at run time, since engines fold the casts when they load. Initialisers carry the keys
-of the torch state dict and nothing is folded into them, so the same file can be loaded strictly
-into the torch module again, for another engine or for fine-tuning.
+costs nothing at run time, since engines fold the casts when they load; a tensor with a number
+beyond the range of 16 bits (a variance of large activations) stays in 32. Initialisers carry the
+keys of the torch state dict and nothing is folded into them, so the same file can be loaded
+strictly into the torch module again, for another engine or for fine-tuning.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def _name_and_halve(model: object, tensors: Mapping[str, torch.Tensor]) -> None:
 
     Raises:
         ModelError: a tensor is not in the graph, so that the file would not fill the network
-            again, or does not fit 16 bits.
+            again.
     """
     from onnx import ModelProto, TensorProto, helper, numpy_helper
 
@@ -133,12 +134,10 @@ def _name_and_halve(model: object, tensors: Mapping[str, torch.Tensor]) -> None:
         if not tensors[name].is_floating_point():
             tensor.name = renamed[old] = name
             continue
-        values = numpy_helper.to_array(tensor)
-        half = values.astype(np.float16)
-        if not np.isfinite(half).all():
-            raise ModelError(
-                f"the tensor {name} has values beyond 16-bit float", hint="train it again"
-            )
+        if not _fits_half(tensors[name]):
+            tensor.name = renamed[old] = name
+            continue
+        half = numpy_helper.to_array(tensor).astype(np.float16)
         tensor.CopyFrom(numpy_helper.from_array(half, name))
         renamed[old] = name + _HALF_SUFFIX
         casts.append(
@@ -160,6 +159,11 @@ def _name_and_halve(model: object, tensors: Mapping[str, torch.Tensor]) -> None:
     model.graph.node.extend([*casts, *nodes])
 
 
+def _fits_half(values: torch.Tensor) -> bool:
+    """Whether all values, rounded to 16 bits, are still numbers."""
+    return bool(values.half().isfinite().all())
+
+
 def _check(graph: InferenceGraph, path: Path, divisor: int) -> ExportCheck:
     """Compare the file, run by ONNX Runtime, with the module at two sizes."""
     import onnxruntime
@@ -168,7 +172,7 @@ def _check(graph: InferenceGraph, path: Path, divisor: int) -> ExportCheck:
     halved = copy.deepcopy(graph)
     with torch.no_grad():
         for tensor in halved.network.state_dict().values():
-            if tensor.is_floating_point():
+            if tensor.is_floating_point() and _fits_half(tensor):
                 tensor.copy_(tensor.half().float())
     engine: dict[str, float] = {}
     rounding: dict[str, float] = {}

@@ -8,8 +8,8 @@ travel with it. Layers that sit behind the last map we use are dropped by name (
 an error: a network that loads half of its weights trains well enough to hide it.
 
 An exported model (`buildext.learn.compress.export`) is an ONNX file whose initialisers carry the
-keys of the state dict, in 16 bits; those named `input.*` belong to the normalisation in front, and
-`constant.*` are fixed tables of the graph.
+keys of the state dict, in 16 bits where they fit; those named `input.*` belong to the normalisation
+in front, and `constant.*` are fixed tables of the graph.
 """
 
 from __future__ import annotations

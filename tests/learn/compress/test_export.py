@@ -101,3 +101,22 @@ def test_tensors_of_equal_value_keep_their_own_names(
     network = build_network(tiny_spec, CHANNELS)
     export_onnx(network, Normalisation(), tmp_path / "model.onnx")
     load_strictly(network, state_dict_from_onnx(tmp_path / "model.onnx"), "model.onnx")
+
+
+def test_tensors_beyond_sixteen_bits_stay_in_thirty_two(
+    tiny_spec: NetworkSpec, tmp_path: Path
+) -> None:
+    """Large activations are no error: their variances are weights like others."""
+    torch.manual_seed(0)
+    network = build_network(tiny_spec, CHANNELS)
+    tensors = network.state_dict()
+    large = next(name for name in tensors if name.endswith("running_var"))
+    with torch.no_grad():
+        tensors[large].fill_(1e5)
+        tensors[large.replace("running_var", "weight")].fill_(300.0)
+    check = export_onnx(network, Normalisation(), tmp_path / "model.onnx")
+    assert max(check.engine.values()) < MAX_DIFFERENCE
+    stored = {t.name: t for t in onnx.load(str(tmp_path / "model.onnx")).graph.initializer}
+    types = {name: t.data_type for name, t in stored.items() if name in tensors}
+    assert [n for n, t in types.items() if t == onnx.TensorProto.FLOAT] == [large]
+    assert torch.equal(state_dict_from_onnx(tmp_path / "model.onnx")[large], tensors[large])
