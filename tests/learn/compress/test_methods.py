@@ -12,10 +12,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from buildext.engines.onnxruntime import OnnxRuntimeEngine
+from buildext.engines.openvino import OpenVinoEngine
 from buildext.errors import UsageError
+from buildext.learn.compress.agreement import MAX_MEAN
 from buildext.learn.compress.bridge import find_bridges
 from buildext.learn.compress.ir.graph import Graph
-from buildext.learn.compress.libraries.nncf import quantise_with_nncf
+from buildext.learn.compress.libraries.nncf import quantise_with_nncf, use_unsigned_levels
 from buildext.learn.compress.libraries.ort import quantise_with_onnxruntime
 from buildext.learn.compress.methods.biases import add_to_biases
 from buildext.learn.compress.methods.mixed import choose_widths
@@ -230,14 +233,32 @@ def test_nncf_quantises_the_same_graph(
 
 
 def check_library(hybrid: Graph, folder: Path, unseen: np.ndarray) -> None:
-    """One file, quantised, near the float network."""
+    """One file, quantised, near the float network in both engines."""
     import onnx
-
-    from buildext.engines.onnxruntime import OnnxRuntimeEngine
 
     assert [path.name for path in folder.iterdir()] == ["model.onnx"]
     kinds = [node.op_type for node in onnx.load(str(folder / "model.onnx")).graph.node]
     assert kinds.count("QuantizeLinear") > 10
-    got = OnnxRuntimeEngine(folder / "model.onnx", 32).infer(unseen)
     wanted = Simulation(Plan(hybrid))(torch.from_numpy(unseen)).numpy()
-    assert np.abs(got - wanted).mean() < 0.03
+    portable = OnnxRuntimeEngine(folder / "model.onnx", 32).infer(unseen)
+    vino = OpenVinoEngine(folder / "model.onnx", 32, precision="f32").infer(unseen)
+    assert np.abs(portable - wanted).mean() < 0.03
+    assert np.abs(vino - portable).mean() < MAX_MEAN / 3
+
+
+def test_signed_levels_become_unsigned_but_for_attention(hybrid: Graph, tiles: np.ndarray) -> None:
+    def zeros(graph: Graph) -> dict[str, np.ndarray]:
+        quantisers = (n for n in graph.nodes if n.op in ("QuantizeLinear", "DequantizeLinear"))
+        return {node.name: graph.constants[node.inputs[2]] for node in quantisers}
+
+    graph = with_qdq(plan_for(hybrid, tiles, Recipe("easyquant", 8), 4))
+    wanted = zeros(graph)
+    assert {zero.dtype for zero in wanted.values()} == {np.dtype(np.uint8), np.dtype(np.int8)}
+    for name, zero in graph.constants.items():
+        if zero.dtype == np.uint8:
+            graph.constants[name] = (zero.astype(np.int16) - 128).astype(np.int8)
+    use_unsigned_levels(graph)
+    found = zeros(graph)
+    assert {k: (v.dtype, v.tolist()) for k, v in found.items()} == {
+        k: (v.dtype, v.tolist()) for k, v in wanted.items()
+    }
