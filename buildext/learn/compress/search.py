@@ -67,10 +67,13 @@ class SiteSearch:
         sample: of the site.
         criterion: what is least.
         bits: of all operands.
+
+    Attributes:
+        sample: of the site.
     """
 
     def __init__(self, sample: Sample, criterion: Criterion, bits: int) -> None:
-        self._sample, self._criterion, self._bits = sample, criterion, bits
+        self.sample, self._criterion, self._bits = sample, criterion, bits
         self._intervals = dict(sample.ranges)
 
     def start(self, position: int, choice: Choice) -> Uniform:
@@ -106,14 +109,14 @@ class SiteSearch:
 
     def error(self, quantisers: Mapping[int, Quantiser]) -> float:
         """The error that is left when these operands are quantised so."""
-        first, second = (self._sample.operand(k, quantisers.get(k)) for k in (0, 1))
-        return float(self._error_of(self._sample.make(first, second), apart=False))
+        first, second = (self.sample.operand(k, quantisers.get(k)) for k in (0, 1))
+        return float(self._error_of(self.sample.make(first, second), apart=False))
 
     def _improve(
         self, position: int, ways: tuple[Choice, ...], found: Mapping[int, Uniform]
     ) -> tuple[Uniform, Choice]:
         """The best quantiser of one operand while the other keeps its own."""
-        sample, other = self._sample, 1 - position
+        sample, other = self.sample, 1 - position
         factors_of_product = [sample.first, sample.second]
         factors_of_product[other] = sample.operand(other, found.get(other))
         own = torch.empty_like(sample.first) if position == 0 else None
@@ -143,11 +146,11 @@ class SiteSearch:
         key = position, choice.per_channel
         if key not in self._intervals:
             # Computed operands have all theirs in the sample.
-            axis = self._sample.site.weight_axis if choice.per_channel else None
-            self._intervals[key] = interval_of([self._sample.second], axis)
+            axis = self.sample.site.weight_axis if choice.per_channel else None
+            self._intervals[key] = interval_of([self.sample.second], axis)
         return self._intervals[key]
 
     def _error_of(self, made: torch.Tensor, apart: bool) -> torch.Tensor:
         """The error of outputs, `()`, or `(C,)` of each channel apart."""
-        sums = self._criterion.sums(made, self._sample.wanted, self._sample.fisher).flatten(1)
+        sums = self._criterion.sums(made, self.sample.wanted, self.sample.fisher).flatten(1)
         return self._criterion.error(sums if apart else sums.sum(1))

@@ -92,6 +92,7 @@ class Workbench:
         ]
         self._tiles = len(tiles)
         self._labels: list[torch.Tensor] = []
+        self._plain: torch.Tensor | None = None
         self._bridges: tuple[Bridge, ...] | None = None
 
     @property
@@ -182,6 +183,19 @@ class Workbench:
                     tiles,
                 )
         return {name: sampler.sample() for name, sampler in samplers.items()}
+
+    @torch.no_grad()
+    def divergence(self, quantisers: Mapping[Slot, Quantiser]) -> float:
+        """How far the output is from the float network's, on the first few tiles.
+
+        The mean Kullback-Leibler divergence of a pixel's probability, in nats.
+        """
+        images, name = self._batches[0], self.graph.output_name
+        if self._plain is None:
+            self._plain = self.runner.run(images)[name]
+        before = self._plain
+        after = self.runner.run(images, patch_of(self.runner, quantisers))[name]
+        return float(F.binary_cross_entropy(after, before) - F.binary_cross_entropy(before, before))
 
     def predictions(self) -> Iterator[torch.Tensor]:
         """What the float network makes of each batch of tiles."""

@@ -8,14 +8,17 @@ Site by site, in the order of computation:
    tensor, the scheme (symmetric or asymmetric) and the granularity (one scale or one for each
    channel), among what the target runs. Every interval contains zero, so no zero point can lie
    beyond the levels, which is what happens at bridges otherwise.
-3. Sites of *bridges*, where convolutions meet the transformer (`bridge`), stay quantised once they
+3. What was found is compared with the whole ranges by what the network makes of a few tiles, and
+   the better is taken. The weight of (1) holds for small errors; where a few numbers are very large
+   and the float network hardly depends on them, it would cut them off, and the error is not small.
+4. Sites of *bridges*, where convolutions meet the transformer (`bridge`), stay quantised once they
    are calibrated: what comes later sees their error and makes up for it. All other sites return
    to floats until the end.
-4. Biases are corrected once by the mean error that is left in each channel.
+5. Biases are corrected once by the mean error that is left in each channel.
 
-Departures from the paper: schemes are chosen at every site and not at bridges alone; factors are
-tried coarsely first; sums over large maps are taken over some of their places (`sample`); the
-weights of the Fisher form are explained in `workbench`.
+Departures from the paper: step 3; schemes are chosen at every site and not at bridges alone;
+factors are tried coarsely first; sums over large maps are taken over some of their places
+(`sample`); the weights of the Fisher form are explained in `workbench`.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from buildext.learn.compress.methods.searched import all_choices
 from buildext.learn.compress.plan import Plan
 from buildext.learn.compress.quantiser import Quantiser
 from buildext.learn.compress.search import SiteSearch
+from buildext.learn.compress.sites import Site
 from buildext.learn.compress.work import site_macs
 from buildext.learn.compress.workbench import Workbench
 
@@ -81,17 +85,28 @@ def search_widths(bench: Workbench, widths: Sequence[int]) -> dict[str, dict[int
             result[site.name] = {}
             for bits in widths:
                 search = SiteSearch(own, FisherWeighted(), bits)
-                quantisers, error = search.run(all_choices(bench, site))
-                result[site.name][bits] = Found(
-                    {(site.name, position): q for position, q in quantisers.items()},
-                    error,
-                    mean_error(own, quantisers),
-                )
+                result[site.name][bits] = _found(bench, site, search, staying)
             if site.name in bridged:
                 staying.update(result[site.name][widths[0]].quantisers)
             bench.progress.advance()
     bench.progress.finish()
     return result
+
+
+def _found(
+    bench: Workbench, site: Site, search: SiteSearch, staying: Mapping[Slot, Quantiser]
+) -> Found:
+    """What the search finds, or whole ranges where the output is nearer with them."""
+    choices = all_choices(bench, site)
+    # The last way is the one with most freedom.
+    whole = {position: search.start(position, ways[-1]) for position, ways in choices.items()}
+    found, _ = search.run(choices)
+
+    def named(quantisers: Mapping[int, Quantiser]) -> dict[Slot, Quantiser]:
+        return {(site.name, position): q for position, q in quantisers.items()}
+
+    best = min((found, whole), key=lambda made: bench.divergence({**staying, **named(made)}))
+    return Found(named(best), search.error(best), mean_error(search.sample, best))
 
 
 def _plan(bench: Workbench, chosen: Mapping[str, Found]) -> Plan:
