@@ -78,8 +78,10 @@ def fold_scalings(graph: Graph) -> None:
 def _channels(graph: Graph, conv: Node) -> int:
     """How many channels a convolution makes."""
     shape = graph.constants[conv.inputs[1]].shape
-    groups = int(conv.attributes.get("group", 1))
-    return shape[0] if conv.op == "Conv" else shape[1] * groups
+    channels: int = shape[0]
+    if conv.op == "ConvTranspose":
+        channels = shape[1] * conv.attributes.get("group", 1)
+    return channels
 
 
 def _scaling(graph: Graph, node: Node, channels: int) -> tuple[Doubles, Doubles] | None:
