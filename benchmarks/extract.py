@@ -1,6 +1,7 @@
 """Speed and memory of `buildext extract`, side by side with what it is measured against.
 
     python -m benchmarks.extract [--model default] [--megapixels 400] [--large]
+    python -m benchmarks.extract --model default-int8 --twin default
 
 One real scene is repeated to the wanted size at 0.15 m. Each figure comes from a process of its
 own, and all are printed in one go:
@@ -52,6 +53,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scene", type=Path, default=BUNDLED)
     parser.add_argument("--model", default="default")
+    parser.add_argument(
+        "--twin", help="float model of the same weights for the torch loop, where MODEL is int8"
+    )
     parser.add_argument("--megapixels", type=float, default=400)
     parser.add_argument("--large", action="store_true", help="memory of very large scenes too")
     parser.add_argument("--rounds", type=int, default=2, help="repetitions; the best counts")
@@ -65,6 +69,7 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace, folder: Path) -> None:
     model, rounds = arguments.model, arguments.rounds
+    twin = arguments.twin or model
     side = round(math.sqrt(arguments.megapixels * 1e6))
 
     def scene(height: int, width: int) -> Path:
@@ -88,7 +93,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     print(measure(["-m", "benchmarks.stages", str(small), model]).output.rstrip())
     if importlib.util.find_spec("torch"):
         naive = measure(
-            ["-m", "benchmarks.naive", str(square), model, str(folder / "naive.gpkg"), "16"]
+            ["-m", "benchmarks.naive", str(square), twin, str(folder / "naive.gpkg"), "16"]
         )
         rate = float(naive.output.split()[-1])
         ours = megapixels / (best.wall_s - start_up.wall_s)
