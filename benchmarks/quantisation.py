@@ -36,7 +36,8 @@ from buildext.learn.compress.tiles import cut_evenly, from_labelled
 from buildext.learn.training.config import TrainingConfig, check_config
 from buildext.learn.training.engine.monitor import f1
 from buildext.learn.training.engine.pool import Pool, SceneCache, read_pool
-from buildext.learn.training.run import RESULT_FILE, resolved, run_config
+from buildext.learn.training.run import resolved, run_config
+from buildext.models.card import CARD_NAME
 from buildext.models.store import Model, load_model
 from buildext.progress import SilentProgress
 
@@ -145,7 +146,7 @@ def config_of(recipe: Comparison, arm: Arm) -> TrainingConfig:
 
 def trained(config: TrainingConfig, base: Path, run: Path, cache: SceneCache) -> Model:
     """The model of a run; the run is done, or gone on with, where there is none."""
-    if not (run / RESULT_FILE).is_file():
+    if not (run / "model" / CARD_NAME).is_file():
         log.info("training %s", config.name)
         run_config(config, base, run, resume=run.exists(), progress=SilentProgress(), cache=cache)
     return load_model(run / "model")
