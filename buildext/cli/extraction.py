@@ -73,7 +73,7 @@ _OPTIONS = (
     click.option(
         "--threshold",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        help="Building probability from which a pixel is building; default: the model's.",
+        help="Building probability down to which a building reaches; default: the model's.",
     ),
     click.option(
         "--core-threshold",
@@ -92,7 +92,7 @@ _OPTIONS = (
         type=click.FloatRange(0),
         default=5.0,
         show_default=True,
-        help="Drop smaller buildings; what exceeds --core-threshold counts [m²].",
+        help="Drop buildings of which less than this reaches the core threshold [m²].",
     ),
     click.option(
         "--min-hole",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import shapely
@@ -111,7 +113,7 @@ def slow_tangent_deg(pred: shapely.Polygon, ref: shapely.Polygon, step_m: float)
     points = [ring.interpolate(i / n, normalized=True) for i in range(n + 1)]
     onto = [ref.exterior.interpolate(ref.exterior.project(point)) for point in points]
     worst = []
-    for a, b, c, d in zip(points, points[1:], onto, onto[1:], strict=False):
+    for (a, b), (c, d) in zip(pairwise(points), pairwise(onto), strict=True):
         u, v = np.array([b.x - a.x, b.y - a.y]), np.array([d.x - c.x, d.y - c.y])
         lu, lv = np.hypot(*u), np.hypot(*v)
         if lu > 0 and lv > 0 and 0.5 < lu / lv < 2:

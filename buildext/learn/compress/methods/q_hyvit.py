@@ -100,13 +100,15 @@ def _found(
     choices = all_choices(bench, site)
     # The last way is the one with most freedom.
     whole = {position: search.start(position, ways[-1]) for position, ways in choices.items()}
-    found, _ = search.run(choices)
+    found, error = search.run(choices)
 
     def named(quantisers: Mapping[int, Quantiser]) -> dict[Slot, Quantiser]:
         return {(site.name, position): q for position, q in quantisers.items()}
 
-    best = min((found, whole), key=lambda made: bench.divergence({**staying, **named(made)}))
-    return Found(named(best), search.error(best), mean_error(search.sample, best))
+    of_found, of_whole = (bench.divergence({**staying, **named(made)}) for made in (found, whole))
+    if of_whole < of_found:
+        found, error = whole, search.error(whole)
+    return Found(named(found), error, mean_error(search.sample, found))
 
 
 def _plan(bench: Workbench, chosen: Mapping[str, Found]) -> Plan:
