@@ -159,7 +159,6 @@ def simulate_city(
         grid = _image_grid(city, layer, options)
         view = _view(city, grid, options)
         outlines = grid.to_plane(city.polygons)
-        structures = find_structures(city, outlines, view, grid.gsd_m)
         world = World(city, outlines, grid.gsd_m, options.seed)
         patches = cut_patches(options.textures)
         renderer = Renderer(
@@ -171,8 +170,12 @@ def simulate_city(
             grid.gsd_m,
             options.seed,
         )
-        with output_errors(folder), rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
-            seen_px = _write_rasters(temporary, renderer, grid, city, options, progress)
+        with ThreadPoolExecutor(1, thread_name_prefix="truth") as beside:
+            # GEOS computes while the renderer's threads wait for each other.
+            projected = beside.submit(find_structures, city, outlines, view, grid.gsd_m)
+            with output_errors(folder), rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+                seen_px = _write_rasters(temporary, renderer, grid, city, options, progress)
+            structures = projected.result()
         progress.start("truth", 3)
         roofs = roofs_layer(city, grid, structures, seen_px, temporary / "instances.tif")
         labels = footprints_layer(city, grid, structures, options.errors, options.seed)
@@ -246,14 +249,15 @@ def _write_rasters(
         "bigtiff": "IF_SAFER",
     }
     deflate = {"compress": "deflate", "zlevel": 1}
+    zstd = {"compress": "zstd", "zstd_level": 1}
     picture = deflate | {"predictor": 2}
     if options.jpeg_quality is not None:
         picture = {"compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": options.jpeg_quality}
     profiles = {
         "scene": {"count": 3, "dtype": "uint8", "interleave": "pixel", **picture},
         "roof": {"count": 1, "dtype": "uint8", **deflate},
-        "facade": {"count": 1, "dtype": "uint8", **deflate},
-        "instances": {"count": 1, "dtype": "int32", **deflate},
+        "facade": {"count": 1, "dtype": "uint8", **zstd},
+        "instances": {"count": 1, "dtype": "int32", **zstd},
     }
     seen_px = np.zeros(city.structures + 1, np.int64)
     progress.start("rendering", grid.width * grid.height / 1e6)

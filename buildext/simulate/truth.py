@@ -233,8 +233,10 @@ def _traced(
                 else:
                     cut.setdefault(k, []).append(polygon)
     for k in wanted.tolist():
-        joined = shapely.simplify(shapely.union_all(cut.get(k, [])), _TRACED_TOLERANCE_PX)
-        regions = np.array([*smooth.get(k, []), *shapely.get_parts(joined)])
+        regions = smooth.get(k, [])
+        if k in cut:
+            joined = shapely.simplify(shapely.union_all(cut[k]), _TRACED_TOLERANCE_PX)
+            regions = [*regions, *shapely.get_parts(joined)]
         whole = regions[0] if len(regions) == 1 else shapely.multipolygons(regions)
         # Neighbours that were smoothed apart from each other may overlap by a sliver.
         sound = shapely.make_valid(whole, method="structure", keep_collapsed=False)

@@ -106,7 +106,9 @@ def _spans(faces: SeenFaces, window: Window) -> tuple[Integers, Integers, Intege
         slope = (x1 - x0) / (y1 - y0)
     x = x0[edge] + (row + 0.5 - y0[edge]) * slope[edge]
     face = faces.edge_face[edge]
-    order = np.argsort(_sort_key(face * window.height + (row - window.row), x, window))
+    # Faces come one after the other, which a merge sort makes use of.
+    line = face * window.height + (row - window.row)
+    order = np.argsort(_sort_key(line, x, window), kind="stable")
     left, right = order[0::2], order[1::2]
     start = np.maximum(np.ceil(x[left] - 0.5), window.col).astype(np.int64)
     stop = np.minimum(np.ceil(x[right] - 0.5), window.col_stop).astype(np.int64)

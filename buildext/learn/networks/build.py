@@ -17,7 +17,7 @@ from torch import nn
 from buildext.errors import ModelError
 from buildext.learn.networks.decoders.table import build_decoder, decoder_entry
 from buildext.learn.networks.exportable import make_exportable
-from buildext.learn.networks.heads import ConvHead, SubpixelHead
+from buildext.learn.networks.heads import ConvHead, OffsetGain, SubpixelHead
 from buildext.learn.networks.inference import InferenceGraph
 from buildext.learn.networks.loading import load_strictly, state_dict_from_onnx
 from buildext.learn.networks.normalisation import Normalisation
@@ -27,7 +27,7 @@ from buildext.learn.networks.registry import (
     out_channels,
     stride_divisor,
 )
-from buildext.models.card import Card, NetworkSpec
+from buildext.models.card import OFFSET_CHANNELS, Card, NetworkSpec
 
 # Encoders that can be built and compared, but that the default engine gets wrong.
 REFUSED = {
@@ -71,6 +71,8 @@ class SegmentationNetwork(nn.Module):
         self.decoder = decoder.module
         head = SubpixelHead if subpixel else ConvHead
         self.head = head(decoder.out_channels, len(channels), decoder.out_stride)
+        if set(OFFSET_CHANNELS) & set(channels):
+            self.head.append(OffsetGain(channels))
         make_exportable(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

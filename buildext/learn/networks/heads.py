@@ -12,6 +12,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from buildext.models.card import OFFSET_CHANNELS
+
+# One unit of a head's answer about a step is this much of a logit. A logit covers half of the range
+# that the step is told in, 150 m of 300; steps are some 10 m, and answers learn best near 1.
+OFFSET_GAIN = 1 / 16
+
 
 class ConvHead(nn.Sequential):
     """A 3x3 convolution and bilinear enlargement: `(N, C, H, W)` to logits `(N, K, sH, sW)`."""
@@ -35,3 +41,22 @@ class SubpixelHead(nn.Sequential):
             if conv.bias is not None:
                 conv.bias.zero_()
         super().__init__(conv, nn.PixelShuffle(stride))
+
+
+class OffsetGain(nn.Module):
+    """Scales the answers about the step from roof to footprint down to logits, `(N, K, H, W)`.
+
+    Args:
+        channels: names of the output channels; those of the step are scaled by `OFFSET_GAIN`.
+    """
+
+    gain: torch.Tensor
+
+    def __init__(self, channels: tuple[str, ...]) -> None:
+        super().__init__()
+        gain = [OFFSET_GAIN if name in OFFSET_CHANNELS else 1.0 for name in channels]
+        self.register_buffer("gain", torch.tensor(gain).reshape(1, -1, 1, 1), persistent=False)
+
+    def forward(self, answers: torch.Tensor) -> torch.Tensor:
+        """Logits of the head's answers, same shape."""
+        return answers * self.gain

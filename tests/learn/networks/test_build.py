@@ -8,7 +8,7 @@ from timm.layers.conv2d_same import Conv2dSame
 
 from buildext.errors import ModelError
 from buildext.learn.networks.build import build_network
-from buildext.learn.networks.heads import SubpixelHead
+from buildext.learn.networks.heads import OffsetGain, SubpixelHead
 from buildext.learn.networks.padding import EvenSameConv2d
 from buildext.models.card import NetworkSpec
 
@@ -74,3 +74,17 @@ def test_a_spec_that_makes_no_network_is_refused(values: dict, message: str) -> 
     channels = values.pop("channels", CHANNELS)
     with pytest.raises(ModelError, match=message):
         build_network(NetworkSpec(encoder="tu-test_efficientnet", **values), channels)
+
+
+def test_answers_about_the_step_are_scaled_down_and_no_others() -> None:
+    answers = torch.randn(2, 3, 4, 5)
+    logits = OffsetGain(("building", "offset_x", "offset_y"))(answers)
+    torch.testing.assert_close(logits[:, 0], answers[:, 0])
+    torch.testing.assert_close(logits[:, 1:], answers[:, 1:] / 16)
+
+
+@pytest.mark.parametrize("channels", [CHANNELS, ("building", "offset_x", "offset_y")])
+def test_only_a_network_that_tells_the_step_has_a_gain(channels: tuple[str, ...]) -> None:
+    network = build_network(FULL, channels)
+    has_gain = any(isinstance(module, OffsetGain) for module in network.modules())
+    assert has_gain == ("offset_x" in channels)

@@ -20,7 +20,7 @@ class LossSection(Section):
     A parameter of a kind that is not chosen has no effect. `edge_smoothing_m` and `ignore_band_m`
     are lengths on the ground; 0 leaves the labels as they are. `offset_range_m` is the longest step
     from roof to footprint that the offset channels can say along an axis, `offset` the weight of an
-    error as long as that.
+    error of a 32nd of that.
     """
 
     kind: Kind = "bce+dice"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from buildext.learn.networks.heads import OFFSET_GAIN
 from buildext.learn.training.losses.pixelwise import weighted_mean
 from buildext.learn.training.tiles.offsets import to_metres
 
@@ -29,3 +30,11 @@ def offset_loss(
     """
     found_m, true_m = to_metres(torch.sigmoid(logits), range_m), to_metres(target, range_m)
     return weighted_mean(F.huber_loss(found_m, true_m, reduction="none", delta=KNEE_M), weight)
+
+
+def answer_unit_m(range_m: float) -> float:
+    """What one unit of a head's answer about the step means near zero, in metres.
+
+    The slope of `range (2 sigmoid(gain answer) - 1)` there.
+    """
+    return range_m * OFFSET_GAIN / 2

@@ -11,7 +11,7 @@ import torch
 from buildext.learn.training.config import LossSection
 from buildext.learn.training.losses.correlation import mcc_loss
 from buildext.learn.training.losses.lovasz import lovasz_loss
-from buildext.learn.training.losses.offset import offset_loss
+from buildext.learn.training.losses.offset import answer_unit_m, offset_loss
 from buildext.learn.training.losses.overlap import (
     dice_loss,
     focal_tversky_loss,
@@ -37,7 +37,7 @@ def segmentation_loss(
         target: float32 `(N, K, H, W)`, 0 to 1.
         weight: float32 `(N, K, H, W)`, 0 to 1.
         channels: K names; `building` counts 1, `contact` counts `options.contact`, and an error of
-            `options.offset_range_m` in `offset_x` or `offset_y` counts `options.offset`.
+            `answer_unit_m` in `offset_x` or `offset_y` counts `options.offset`.
         options: which loss, and its factors.
     """
     losses: dict[str, torch.Tensor] = {}
@@ -47,7 +47,7 @@ def segmentation_loss(
             error_m = offset_loss(logits[:, k], target[:, k], weight[:, k], options.offset_range_m)
             losses[channel] = error_m
             # As a share of the range: the pull on a logit is then that of a probability.
-            total = total + options.offset * error_m / options.offset_range_m
+            total = total + options.offset * error_m / answer_unit_m(options.offset_range_m)
             continue
         positive = options.contact_positive if channel == "contact" else 1.0
         losses[channel] = channel_loss(logits[:, k], target[:, k], weight[:, k], options, positive)
