@@ -94,11 +94,11 @@ class Pyramid:
         ys = np.floor(turn[1, 0] * index[None, :] + turn[1, 1] * index[:, None] + origin[1])
         height, width = scene.labels.shape
         inside = (xs >= 0) & (ys >= 0) & (xs < width) & (ys < height)
-        cols = np.clip(xs, 0, width - 1).astype(np.int32)
-        rows = np.clip(ys, 0, height - 1).astype(np.int32)
-        valid = inside & scene.valid[rows, cols]
-        weight = valid & scene.known[rows, cols]
-        labels = np.where(valid, scene.labels[rows, cols], 0).astype(np.int32)
+        # Places outside look at the first pixel; what they find there does not count.
+        place = np.where(inside, ys * width + xs, 0).astype(np.intp)
+        valid = inside & scene.valid.ravel()[place]
+        weight = valid & scene.known.ravel()[place]
+        labels = np.where(valid, scene.labels.ravel()[place], np.int32(0))
         pixels = np.asarray(image, np.uint8)
         pixels[~valid] = FILL_RGB
         offset_m = None
@@ -108,7 +108,7 @@ class Pyramid:
             number = labels
             if scene.roof_parts is not None:
                 # Parts are whole roofs, also where something hides them: labels say where.
-                number = np.where(labels > 0, scene.roof_parts[rows, cols], 0)
+                number = np.where(labels > 0, scene.roof_parts.ravel()[place], 0)
             offset_m = np.ascontiguousarray(np.moveaxis(along_tile[number], -1, 0))
         return Tile(pixels, labels, weight, valid, scene.instances, placement.gsd_m, offset_m)
 

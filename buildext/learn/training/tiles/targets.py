@@ -25,8 +25,8 @@ from buildext.learn.training.data.scenes import Tile
 from buildext.learn.training.tiles import offsets
 from buildext.models.card import OFFSET_CHANNELS
 
-# float32 holds every integer below this exactly.
-_NO_BUILDING = np.float32(2**24)
+# Above every label.
+_NO_BUILDING = 2.0**32
 
 
 def contact_radius_px(gsd_m: float, options: LossSection) -> float:
@@ -39,14 +39,11 @@ def contact_mask(labels: NDArray[np.int32], radius_px: float) -> NDArray[np.bool
     reach = int(radius_px)
     offset = np.arange(-reach, reach + 1)
     disk = (offset[:, None] ** 2 + offset[None, :] ** 2 <= radius_px**2).astype(np.uint8)
-    # Labels of one tile are renumbered, so that any number of buildings in a scene stays exact.
-    _, dense = np.unique(labels, return_inverse=True)
-    numbers = dense.reshape(labels.shape).astype(np.float32) + (0.0 if (labels == 0).any() else 1.0)
+    # A double holds every label exactly.
+    numbers = labels.astype(np.float64)
     largest = cv2.dilate(numbers, disk, borderType=cv2.BORDER_CONSTANT, borderValue=0.0)
     holes = np.where(numbers == 0, _NO_BUILDING, numbers)
-    smallest = cv2.erode(
-        holes, disk, borderType=cv2.BORDER_CONSTANT, borderValue=float(_NO_BUILDING)
-    )
+    smallest = cv2.erode(holes, disk, borderType=cv2.BORDER_CONSTANT, borderValue=_NO_BUILDING)
     result: NDArray[np.bool_] = (largest > 0) & (smallest < largest)
     return result
 
