@@ -1,6 +1,6 @@
 """What every family of encoders checks before it builds: the variant, the depth, the options.
 
-A family's file holds a table `VARIANTS` of frozen values by name. `build(name, depth, **options)`
+A family's file holds a table `VARIANTS` of frozen values by name; see `family`. Building
 picks one of them; the three functions here refuse what is not there, and say what is.
 """
 

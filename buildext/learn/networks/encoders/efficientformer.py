@@ -25,8 +25,9 @@ from timm.layers.layer_scale import LayerScale, LayerScale2d
 from timm.layers.mlp import Mlp
 from torch import nn
 
-from buildext.learn.networks.encoders.choice import check_depth, check_options, pick
+from buildext.learn.networks.encoders.family import Family
 from buildext.learn.networks.encoders.position import relative_bias
+from buildext.learn.networks.encoders.staged import StagedEncoder
 
 OPTIONS = ("drop_path",)
 HEAD_PREFIXES = ("norm.", "head.", "head_dist.")
@@ -204,7 +205,7 @@ class Stage(nn.Module):
         return x.permute(0, 3, 1, 2) if self.attending else x
 
 
-class EfficientFormer(nn.Module):
+class EfficientFormer(StagedEncoder):
     """The body: an image to maps of strides 2, 4, 8, 16 and 32.
 
     Args:
@@ -236,15 +237,6 @@ class EfficientFormer(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Normalised images `(N, 3, H, W)`, sides multiples of 32, to `depth + 1` maps."""
-        half, x = self.stem(images)
-        maps = [images, half]
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
-
 
 class EfficientFormerClassifier(EfficientFormer):
     """The whole ImageNet classifier: the mean of two heads, one of them taught by a CNN."""
@@ -263,22 +255,5 @@ class EfficientFormerClassifier(EfficientFormer):
         return logits
 
 
-def build(name: str, depth: int = 5, **options: float) -> EfficientFormer:
-    """The encoder `name`; the option `drop_path` is a share below 1.
-
-    Raises:
-        ModelError: the name, the depth or an option is unknown.
-    """
-    variant = pick(VARIANTS, name)
-    check_depth(depth)
-    check_options(name, options, OPTIONS)
-    return EfficientFormer(variant, depth, **options)
-
-
-def classifier(name: str) -> EfficientFormerClassifier:
-    """The ImageNet classifier whose body is the encoder `name`.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    return EfficientFormerClassifier(pick(VARIANTS, name))
+FAMILY = Family(VARIANTS, EfficientFormer, EfficientFormerClassifier, OPTIONS)
+build, classifier = FAMILY.build, FAMILY.classifier

@@ -32,8 +32,9 @@ from timm.layers.drop import DropPath
 from timm.layers.layer_scale import LayerScale2d
 from torch import nn
 
-from buildext.learn.networks.encoders.choice import check_depth, check_options, pick
+from buildext.learn.networks.encoders.family import Family
 from buildext.learn.networks.encoders.position import relative_bias
+from buildext.learn.networks.encoders.staged import StagedEncoder
 
 OPTIONS = ("drop_path",)
 HEAD_PREFIXES = ("norm.", "head.", "head_dist.")
@@ -280,7 +281,7 @@ class Stage(nn.Module):
         return out
 
 
-class EfficientFormerV2(nn.Module):
+class EfficientFormerV2(StagedEncoder):
     """The body: an image to maps of strides 2, 4, 8, 16 and 32.
 
     Args:
@@ -307,15 +308,6 @@ class EfficientFormerV2(nn.Module):
         for number, block in enumerate(blocks):
             block.drop_path.drop_prob = drop_path * number / (total - 1)
 
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Normalised images `(N, 3, H, W)`, sides multiples of 32, to `depth + 1` maps."""
-        half, x = self.stem(images)
-        maps = [images, half]
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
-
 
 class EfficientFormerV2Classifier(EfficientFormerV2):
     """The whole ImageNet classifier: the mean of two heads, one of them taught by a CNN."""
@@ -333,22 +325,5 @@ class EfficientFormerV2Classifier(EfficientFormerV2):
         return logits
 
 
-def build(name: str, depth: int = 5, **options: float) -> EfficientFormerV2:
-    """The encoder `name`; the option `drop_path` is a share below 1.
-
-    Raises:
-        ModelError: the name, the depth or an option is unknown.
-    """
-    variant = pick(VARIANTS, name)
-    check_depth(depth)
-    check_options(name, options, OPTIONS)
-    return EfficientFormerV2(variant, depth, **options)
-
-
-def classifier(name: str) -> EfficientFormerV2Classifier:
-    """The ImageNet classifier whose body is the encoder `name`.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    return EfficientFormerV2Classifier(pick(VARIANTS, name))
+FAMILY = Family(VARIANTS, EfficientFormerV2, EfficientFormerV2Classifier, OPTIONS)
+build, classifier = FAMILY.build, FAMILY.classifier

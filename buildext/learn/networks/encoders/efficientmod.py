@@ -35,7 +35,7 @@ from timm.layers.mlp import Mlp
 from torch import nn
 
 from buildext.errors import ModelError
-from buildext.learn.networks.encoders.choice import check_depth, check_options, pick
+from buildext.learn.networks.encoders.family import Family
 
 OPTIONS = ("drop_path",)
 HEAD_PREFIXES = ("norm.", "head.")
@@ -255,22 +255,5 @@ class EfficientModClassifier(EfficientMod):
         return logits
 
 
-def build(name: str, depth: int = 5, **options: float) -> EfficientMod:
-    """The encoder `name` with random weights; the option `drop_path` is a share below 1.
-
-    Raises:
-        ModelError: the name, the depth or an option is unknown.
-    """
-    variant = pick(VARIANTS, name)
-    check_depth(depth)
-    check_options(name, options, OPTIONS)
-    return EfficientMod(variant, depth, **options)
-
-
-def classifier(name: str) -> EfficientModClassifier:
-    """The ImageNet classifier whose body is the encoder `name`.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    return EfficientModClassifier(pick(VARIANTS, name))
+FAMILY = Family(VARIANTS, EfficientMod, EfficientModClassifier, OPTIONS)
+build, classifier = FAMILY.build, FAMILY.classifier

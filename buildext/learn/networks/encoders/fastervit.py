@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +44,8 @@ from timm.layers.norm import LayerNorm2d
 from torch import nn
 
 from buildext.errors import ModelError
-from buildext.learn.networks.encoders.choice import check_depth, check_options, pick
+from buildext.learn.networks.encoders.family import Family
+from buildext.learn.networks.encoders.staged import StagedEncoder
 
 OPTIONS = ("drop_path", "window")
 HEAD_PREFIXES = ("norm.", "head.")
@@ -282,7 +282,7 @@ class Downsample(nn.Module):
         return out
 
 
-class FasterViT(nn.Module):
+class FasterViT(StagedEncoder):
     """The body: an image to maps of strides 2, 4, 8, 16 and 32.
 
     Args:
@@ -301,6 +301,11 @@ class FasterViT(nn.Module):
         window: int = WINDOW,
     ) -> None:
         super().__init__()
+        if window < 2 * CARRIERS:
+            raise ModelError(
+                f"got the attention window {window}; expected at least {2 * CARRIERS}",
+                hint="7 is the paper's, 8 divides the maps of images of 256 or 512 pixels",
+            )
         widths = variant.widths[: depth - 1]
         self.out_channels = [3, widths[0], *widths]
         self.output_stride = 2**depth
@@ -324,15 +329,6 @@ class FasterViT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Normalised images `(N, 3, H, W)`, sides multiples of 32, to `depth + 1` maps."""
-        half, x = self.stem(images)
-        maps = [images, half]
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
-
 
 class FasterViTClassifier(FasterViT):
     """The whole ImageNet classifier."""
@@ -349,30 +345,5 @@ class FasterViTClassifier(FasterViT):
         return logits
 
 
-def build(name: str, depth: int = 5, **options: Any) -> FasterViT:
-    """The encoder `name`.
-
-    Its options are `drop_path`, a share below 1, and `window`, the side of an attention window.
-
-    Raises:
-        ModelError: the name, the depth or an option is unknown, or the window too small.
-    """
-    variant = pick(VARIANTS, name)
-    check_depth(depth)
-    check_options(name, options, OPTIONS)
-    window = options.get("window", WINDOW)
-    if window < 2 * CARRIERS:
-        raise ModelError(
-            f"got the attention window {window} for {name}; expected at least {2 * CARRIERS}",
-            hint="7 is the paper's, 8 divides the maps of images of 256 or 512 pixels",
-        )
-    return FasterViT(variant, depth, **options)
-
-
-def classifier(name: str) -> FasterViTClassifier:
-    """The ImageNet classifier whose body is the encoder `name`.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    return FasterViTClassifier(pick(VARIANTS, name))
+FAMILY = Family(VARIANTS, FasterViT, FasterViTClassifier, OPTIONS)
+build, classifier = FAMILY.build, FAMILY.classifier

@@ -52,7 +52,7 @@ from buildext.learn.networks.encoders.bridge import (
     FormerToMobile,
     MobileToFormer,
 )
-from buildext.learn.networks.encoders.choice import check_depth, check_options, pick
+from buildext.learn.networks.encoders.family import Family
 
 OPTIONS = ()
 HEAD_PREFIXES = ("summary.", "head.")
@@ -364,22 +364,5 @@ class MobileFormerClassifier(MobileFormer):
         return logits
 
 
-def build(name: str, depth: int = 5, **options: object) -> MobileFormer:
-    """The encoder `name`; it has no options.
-
-    Raises:
-        ModelError: the name, the depth or an option is unknown.
-    """
-    variant = pick(VARIANTS, name)
-    check_depth(depth)
-    check_options(name, options, OPTIONS)
-    return MobileFormer(variant, depth)
-
-
-def classifier(name: str) -> MobileFormerClassifier:
-    """The ImageNet classifier whose body is the encoder `name`.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    return MobileFormerClassifier(pick(VARIANTS, name))
+FAMILY = Family(VARIANTS, MobileFormer, MobileFormerClassifier, OPTIONS)
+build, classifier = FAMILY.build, FAMILY.classifier

@@ -27,7 +27,7 @@ The modules, and how any image size is served, are those of `hiera`.
 
 from __future__ import annotations
 
-from buildext.learn.networks.encoders.choice import check_depth, check_options, pick
+from buildext.learn.networks.encoders.family import Family
 from buildext.learn.networks.encoders.hiera import (
     HEAD_PREFIXES,
     OPTIONS,
@@ -43,22 +43,5 @@ VARIANTS = {
 }
 
 
-def build(name: str, depth: int = 5, **options: float) -> Hiera:
-    """The encoder `name`; the option `drop_path` is a share below 1.
-
-    Raises:
-        ModelError: the name, the depth or an option is unknown.
-    """
-    variant = pick(VARIANTS, name)
-    check_depth(depth)
-    check_options(name, options, OPTIONS)
-    return Hiera(variant, depth, **options)
-
-
-def classifier(name: str) -> HieraClassifier:
-    """The ImageNet classifier whose body is the encoder `name`.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    return HieraClassifier(pick(VARIANTS, name))
+FAMILY = Family(VARIANTS, Hiera, HieraClassifier, OPTIONS)
+build, classifier = FAMILY.build, FAMILY.classifier
