@@ -88,11 +88,13 @@ def surface(
     window = _window_of(around)
     inside = coverage(shape, window)
     ring = coverage(around, window) - inside
-    if len(others):
-        taken = np.zeros_like(ring)
-        for other in others:
-            np.maximum(taken, coverage(other, window), out=taken)
-        ring *= 1 - taken
+    taken = np.zeros_like(ring)
+    for other in others:
+        shared = _window_of(other).intersection(window)
+        if shared is not None:
+            there = taken[shared.shifted(-window.row, -window.col).slices]
+            np.maximum(there, coverage(other, shared), out=there)
+    ring *= 1 - taken
     reached = Window(
         window.row - reach_px,
         window.col - reach_px,

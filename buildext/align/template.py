@@ -21,20 +21,20 @@ def coverage(shape: shapely.Geometry, window: Window) -> NDArray[np.float32]:
     side = SUBPIXELS
     height, width = window.height * side, window.width * side
     # One toggle a row for each edge that crosses it; a pixel is inside after an odd number.
-    toggles = np.zeros((height, width + 1), np.int32)
+    toggles = np.zeros((height, width + 1), np.uint8)
     for ring in shapely.get_rings(shapely.get_parts(shape)):
         xy = shapely.get_coordinates(ring)
         x = (xy[:, 0] - window.col) * side
         y = (xy[:, 1] - window.row) * side
         _toggle(toggles, x, y)
-    inside = np.cumsum(toggles[:, :-1], axis=1) % 2 == 1
+    inside = np.bitwise_xor.accumulate(toggles[:, :-1], axis=1)
     share: NDArray[np.float32] = inside.reshape(window.height, side, window.width, side).mean(
         axis=(1, 3), dtype=np.float32
     )
     return share
 
 
-def _toggle(toggles: NDArray[np.int32], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+def _toggle(toggles: NDArray[np.uint8], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
     """Mark where the edges of a closed ring cross the middles of rows."""
     height, columns = toggles.shape
     upwards = y[1:] < y[:-1]
@@ -48,4 +48,4 @@ def _toggle(toggles: NDArray[np.int32], x: NDArray[np.float64], y: NDArray[np.fl
     slope = (x1 - x0)[edge] / (y1 - y0)[edge]
     crossing = x0[edge] + (row + 0.5 - y0[edge]) * slope
     col = np.clip(np.ceil(crossing - 0.5), 0, columns - 1).astype(np.intp)
-    np.add.at(toggles, (row, col), 1)
+    np.bitwise_xor.at(toggles, (row, col), 1)
