@@ -26,6 +26,7 @@ from buildext.learn.networks.registry import (
     deepest_stride,
     out_channels,
     stride_divisor,
+    takes_option,
 )
 from buildext.models.card import OFFSET_CHANNELS, Card, NetworkSpec
 
@@ -56,10 +57,8 @@ class SegmentationNetwork(nn.Module):
                 hint="choose another encoder (`buildext encoders` lists them)",
             )
         subpixel = spec.head == "subpixel"
-        wanted_stride = decoder_entry(spec.decoder).output_stride
-        self.encoder = build_encoder(
-            spec.encoder, spec.encoder_depth, wanted_stride, spec.encoder_options
-        )
+        stride = decoder_entry(spec.decoder).output_stride
+        self.encoder = build_encoder(spec.encoder, spec.encoder_depth, stride, _options(spec))
         self.stride_divisor = stride_divisor(self.encoder)
         decoder = build_decoder(
             spec.decoder,
@@ -90,6 +89,26 @@ class SegmentationNetwork(nn.Module):
                 images = F.pad(images, (0, right, 0, below))
         logits: torch.Tensor = self.head(self.decoder(self.encoder(images)))
         return logits[..., :height, :width] if below or right else logits
+
+
+def _options(spec: NetworkSpec) -> dict[str, bool | int | float | str]:
+    """The encoder's options, without a branch for maps that the decoder does not read.
+
+    Nothing would train that branch.
+
+    Raises:
+        ModelError: it was asked for.
+    """
+    options, entry = dict(spec.encoder_options), decoder_entry(spec.decoder)
+    if entry.reads_fine or not takes_option(spec.encoder, "detail"):
+        return options
+    if options.get("detail"):
+        raise ModelError(
+            f"got the option detail of {spec.encoder} under {entry.title}, which does not read "
+            "the maps that it refines; expected it left out",
+            hint="remove `detail` from `encoder_options`, or choose another decoder",
+        )
+    return options | {"detail": False}
 
 
 def check_channels(channels: tuple[str, ...]) -> None:

@@ -152,6 +152,12 @@ def stride_divisor(encoder: nn.Module) -> int:
     return int(divisor)
 
 
+def takes_option(name: str, option: str) -> bool:
+    """Whether an encoder written here offers a choice."""
+    family = own_family(name)
+    return family is not None and option in getattr(_own_module(family), "OPTIONS", ())
+
+
 def own_family(name: str) -> str | None:
     """The file in encoders/ that has the encoder `name`, if one has."""
     for prefix, module in OWN_FAMILIES.items():

@@ -88,3 +88,12 @@ def test_only_a_network_that_tells_the_step_has_a_gain(channels: tuple[str, ...]
     network = build_network(FULL, channels)
     has_gain = any(isinstance(module, OffsetGain) for module in network.modules())
     assert has_gain == ("offset_x" in channels)
+
+
+@pytest.mark.parametrize("decoder", ["pspnet", "deeplabv3plus"])
+def test_a_detail_branch_that_the_decoder_does_not_read_is_left_out(decoder: str) -> None:
+    network = build_network(NetworkSpec(encoder="shvit_s1", decoder=decoder), CHANNELS)
+    assert not [name for name, _ in network.named_parameters() if ".detail." in name]
+    asked = NetworkSpec(encoder="shvit_s1", decoder=decoder, encoder_options={"detail": True})
+    with pytest.raises(ModelError, match="does not read"):
+        build_network(asked, CHANNELS)

@@ -29,7 +29,7 @@ PAIRS = {
     "resnet18": ("pan", "unet3plus"),
     "mit_b0": ("unetplusplus",),
     "efficientvit_m0": ("fpn",),
-    "shvit_s1": ("upernet",),
+    "shvit_s1": ("upernet", "pspnet"),
     "efficientmod_xxs": ("linknet",),
     "hiera_tiny": ("segformer",),
     "efficientformerv2_s0": ("deeplabv3plus",),

@@ -109,6 +109,7 @@ class DecoderEntry:
         by_block: one width for each doubling of the resolution, instead of a fixed number.
         drops_last: with a sub-pixel head the last doubling is left to the head.
         output_stride: of the encoder's deepest map that the decoder asks for.
+        reads_fine: the encoder's maps at strides 4 and 8 both take part.
     """
 
     title: str
@@ -118,6 +119,7 @@ class DecoderEntry:
     by_block: bool = False
     drops_last: bool = False
     output_stride: int = 32
+    reads_fine: bool = True
 
     def count(self, depth: int, subpixel: bool) -> int:
         """How many widths it takes on an encoder of `depth` stages."""
@@ -256,7 +258,7 @@ DECODERS = {
     ),
     "fpn": DecoderEntry("FPN", "Kirillov et al., CVPR 2019", build_fpn, (256, 128)),
     "pspnet": DecoderEntry(
-        "PSPNet", "Zhao et al., CVPR 2017", build_pspnet, (512,), output_stride=8
+        "PSPNet", "Zhao et al., CVPR 2017", build_pspnet, (512,), output_stride=8, reads_fine=False
     ),
     "deeplabv3plus": DecoderEntry(
         "DeepLabV3+",
@@ -264,6 +266,7 @@ DECODERS = {
         build_deeplabv3plus,
         (256,),
         output_stride=16,
+        reads_fine=False,
     ),
     "pan": DecoderEntry("PAN", "Li et al., BMVC 2018", build_pan, (32,), output_stride=16),
     "upernet": DecoderEntry("UPerNet", "Xiao et al., ECCV 2018", build_upernet, (256,)),
