@@ -139,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="default")
     parser.add_argument("--gsd", type=float)
+    parser.add_argument("--second-scale", type=float)
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--contact", type=float)
     parser.add_argument("--regularize", default="right-angles")
@@ -154,6 +155,7 @@ def main() -> None:
     options = ExtractOptions(
         model=arguments.model,
         gsd_m=arguments.gsd,
+        second_scale=arguments.second_scale,
         threshold=arguments.threshold,
         contact_threshold=arguments.contact,
         separate=not arguments.merge,

@@ -62,6 +62,11 @@ _OPTIONS = (
         "--overlap", "overlap_px", type=click.IntRange(0), help="Overlap of tiles in pixels."
     ),
     click.option(
+        "--second-scale",
+        type=click.FloatRange(1, 4),
+        help="Look at each tile again, so many times coarser, and average; 1: once.",
+    ),
+    click.option(
         "--gsd", "gsd_m", type=click.FloatRange(0, min_open=True), help="Run at this GSD [m]."
     ),
     click.option("--bands", type=Numbers(int), help="Band numbers for red,green,blue, from 1."),

@@ -23,7 +23,8 @@ def list_models(as_json: bool) -> None:
 
     cards = {name: read_card(BUNDLED / name) for name in bundled_names()}
     megabytes = {
-        name: round((BUNDLED / name / WEIGHTS_NAME).stat().st_size / 1e6, 1) for name in cards
+        name: round((BUNDLED / (card.weights_of or name) / WEIGHTS_NAME).stat().st_size / 1e6, 1)
+        for name, card in cards.items()
     }
     if as_json:
         rows = [
@@ -34,6 +35,8 @@ def list_models(as_json: bool) -> None:
                 "decoder": card.network.decoder,
                 "channels": list(card.channels),
                 "gsd_m": [card.gsd.min_m, card.gsd.max_m],
+                "second_scale": card.second_scale,
+                "weights_of": card.weights_of or name,
                 "megabytes": megabytes[name],
             }
             for name, card in cards.items()
@@ -48,10 +51,11 @@ def list_models(as_json: bool) -> None:
         table.add_row(
             name,
             card.version,
-            f"{card.network.decoder} + {card.network.encoder}",
+            f"{card.network.decoder} + {card.network.encoder}"
+            + (f", at two scales (1 : {card.second_scale:g})" if card.second_scale else ""),
             ", ".join(card.channels),
             f"{card.gsd.min_m:g}–{card.gsd.max_m:g} m",
-            f"{megabytes[name]} MB",
+            f"as {card.weights_of}" if card.weights_of else f"{megabytes[name]} MB",
         )
     Console().print(table)
 

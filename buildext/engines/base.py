@@ -38,6 +38,8 @@ class EngineInfo:
     """`f32`, `bf16` or `f16`: what the arithmetic was done in."""
     threads: int
     tiles_in_flight: int
+    second_tile_px: int = 0
+    """Side of the tiles of a second, coarser look; 0 where there is none."""
 
 
 class Engine(Protocol):

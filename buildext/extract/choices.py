@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from buildext.engines.base import Engine
 from buildext.engines.choose import make_engine
+from buildext.engines.multiscale import MultiScaleEngine
 from buildext.errors import UsageError
 from buildext.extract.options import ExtractOptions
 from buildext.footprints.separate import SeparationOptions
@@ -62,18 +65,39 @@ def separation_options(card: Card, options: ExtractOptions, gsd_m: float) -> Sep
     )
 
 
-def engine_of(model: Model, options: ExtractOptions) -> Engine:
-    """The engine that the options ask for.
+def second_tile_px(card: Card, options: ExtractOptions, gsd_m: float) -> int:
+    """Side of the tiles of a second look at `gsd_m`, a whole multiple of the network's stride.
+
+    0 for none: also where it would be coarser than anything that the network was trained on.
+    """
+    tile_px, _ = tile_sizes(card, options)
+    factor = options.second_scale or card.second_scale or 1.0
+    if gsd_m * factor > card.gsd.max_m:
+        return 0
+    side_px = card.stride_divisor * math.ceil(tile_px / factor / card.stride_divisor)
+    return side_px if side_px < tile_px else 0
+
+
+def engine_of(model: Model, options: ExtractOptions, gsd_m: float) -> Engine:
+    """The engine that the options ask for, for images of `gsd_m`.
 
     Raises:
         UsageError, ModelError: see `make_engine`.
     """
-    return make_engine(
-        model,
-        engine=options.engine,
-        device=options.device,
-        precision=options.precision,
-        tile_px=tile_sizes(model.card, options)[0],
-        threads=options.threads,
-        batch=options.batch,
-    )
+
+    def engine(side_px: int) -> Engine:
+        return make_engine(
+            model,
+            engine=options.engine,
+            device=options.device,
+            precision=options.precision,
+            tile_px=side_px,
+            threads=options.threads,
+            batch=options.batch,
+        )
+
+    tile_px, _ = tile_sizes(model.card, options)
+    coarse_px = second_tile_px(model.card, options, gsd_m)
+    if not coarse_px:
+        return engine(tile_px)
+    return MultiScaleEngine(engine(tile_px), engine(coarse_px), tile_px, coarse_px)

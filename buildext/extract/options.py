@@ -19,6 +19,7 @@ class ExtractOptions:
         threads: CPU threads of the engine; 0 takes all.
         batch: tiles at a time; 0 leaves it to the engine.
         tile_px, overlap_px: tile grid in pixels of the model grid.
+        second_scale: look at each tile again, this many times coarser, and average; 1 looks once.
         strip_rows, panel_px: tile rows and pixels handled at once; they bound memory and do not
             change the result.
         threshold: building probability from which a pixel is building, 0..1.
@@ -44,6 +45,7 @@ class ExtractOptions:
     batch: int = 0
     tile_px: int | None = None
     overlap_px: int | None = None
+    second_scale: float | None = None
     strip_rows: int = 1
     panel_px: int = 4096
     threshold: float | None = None

@@ -159,7 +159,7 @@ def open_job(
     ):
         grid = TileGrid(scene.height, scene.width, tile_px, overlap_px)
         cells, limit = _limits(scene, grid, area)
-        engine = engine_of(model, options)
+        engine = engine_of(model, options, scene.gsd_m)
         panel_cols = max(1, options.panel_px // grid.stride_px)
         layout = Layout(grid, cells, options.strip_rows, panel_cols)
         yield Job(options, model, scene, engine, layout, limit)

@@ -111,6 +111,9 @@ class Card(_Part):
     overlap_px: int = Field(96, ge=0)
     stride_divisor: int = 32
     """Tile sizes must be a multiple of this."""
+    second_scale: float | None = Field(default=None, gt=1, le=4)
+    """Tiles are looked at once more, this many times coarser, and the two answers are averaged; not
+    where that is coarser than `gsd.max_m`. None: once."""
     offset_range_m: float | None = Field(None, gt=0)
     """Metres for which the channels `offset_x` and `offset_y` stand at 1, and minus as many at 0:
     `metres = offset_range_m · (2 · value − 1)`, from roof to footprint along the image's columns
@@ -122,6 +125,8 @@ class Card(_Part):
     training: dict[str, Any] = {}
     """Seed, steps, git revision, package versions: what a repetition needs."""
     scores: tuple[Score, ...] = ()
+    weights_of: str = ""
+    """The bundled model whose files these are; this one is another way of using them."""
     files: dict[str, str] = {}
     """sha256 of each file beside the card."""
 

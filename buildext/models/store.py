@@ -16,7 +16,12 @@ BUNDLED = Path(__file__).parent / "bundled"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model folder whose card has been read and whose files match it."""
+    """A model whose card has been read and whose files match it.
+
+    Attributes:
+        folder: of its files; not of the card where that says `weights_of`.
+        card: what the model is.
+    """
 
     folder: Path
     card: Card
@@ -60,6 +65,14 @@ def load_model(name: str | Path) -> Model:
                 hint=f"did you mean {near[0]!r}?" if near else "see `buildext models list`",
             )
     card = read_card(folder)
+    if card.weights_of:
+        if card.weights_of not in bundled_names():
+            raise UnknownModelError(
+                f"the card of {folder} takes the weights of {card.weights_of!r}; expected a "
+                f"bundled model ({', '.join(bundled_names())})",
+                hint="install the buildext that the card was written for",
+            )
+        folder = BUNDLED / card.weights_of
     verify_files(folder, card)
     return Model(folder, card)
 
@@ -94,7 +107,7 @@ def write_model_card(folder: Path, card: Card) -> Card:
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != CARD_NAME
     }
-    final = card.model_copy(update={"files": files})
+    final = card.model_copy(update={"files": files, "weights_of": ""})
     temporary = folder / f".{CARD_NAME}.tmp"
     temporary.write_text(final.dumps(), "utf-8")
     temporary.replace(folder / CARD_NAME)

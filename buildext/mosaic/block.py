@@ -267,7 +267,9 @@ def _network(job: BlockJob) -> tuple[Card, Engine]:
         DamagedModelError: the model of this name is another one here than where the plan was made.
     """
     options = replace(job.options, threads=job.threads)
-    tiling = (job.lattice.grid.tile_px, options.device, options.precision, options.batch)
+    grid = job.lattice.grid
+    looks = (grid.tile_px, grid.gsd_m, options.second_scale)
+    tiling = (*looks, options.device, options.precision, options.batch)
     name = (options.model, tuple(sorted(job.model_files.items())))
     key = (*name, options.engine, job.threads, *tiling)
     with _engine_lock:
@@ -280,5 +282,5 @@ def _network(job: BlockJob) -> tuple[Card, Engine]:
                 )
             # One at a time: the one before is of an earlier run with other options.
             _networks.clear()
-            _networks[key] = (model.card, engine_of(model, options))
+            _networks[key] = (model.card, engine_of(model, options, grid.gsd_m))
         return _networks[key]

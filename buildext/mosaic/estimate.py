@@ -82,7 +82,7 @@ def estimate(
 def _tile_s(plan: Plan, options: ExtractOptions) -> float:
     """Seconds that the network takes for a tile."""
     model = load_model(options.model)
-    engine = engine_of(model, options)
+    engine = engine_of(model, options, plan.grid.gsd_m)
     tile_px = plan.grid.tile_px
     empty = np.zeros((len(model.card.bands), tile_px, tile_px), np.uint8)
     engine.infer(empty[None])

@@ -194,10 +194,15 @@ def test_models_list(call: Call) -> None:
     outcome = call("models", "list")
     assert outcome.code == 0
     assert "default" in outcome.stdout
-    (model, *_) = json.loads(call("models", "list", "--json").stdout)
-    assert model["name"] == "default"
-    assert model["channels"][0] == "building"
-    assert model["megabytes"] < 40
+    rows = json.loads(call("models", "list", "--json").stdout)
+    models = {row["name"]: row for row in rows}
+    assert set(models) == {"accurate", "default"}
+    assert models["default"]["channels"][0] == "building"
+    assert models["default"]["megabytes"] < 14
+    assert models["default"]["second_scale"] is None
+    # The same file, used in another way.
+    assert models["accurate"]["weights_of"] == "default"
+    assert models["accurate"]["second_scale"] == 1.5
 
 
 def test_models_show_and_verify(call: Call) -> None:

@@ -91,9 +91,28 @@ def test_the_bundled_models_are_whole_and_say_where_they_come_from() -> None:
     for name in bundled_names():
         model = load_model(name)
         card = model.card
-        assert model.folder == BUNDLED / name
+        assert model.folder == BUNDLED / (card.weights_of or name)
         assert card.name == name
         assert card.files[WEIGHTS_NAME] == sha256_of(model.weights)
         assert card.training_data
         assert all(data.licence for data in card.training_data)
         assert card.scores
+
+
+def test_the_accurate_model_is_the_default_one_looked_at_twice() -> None:
+    default, accurate = load_model("default"), load_model("accurate")
+    assert accurate.weights == default.weights
+    assert accurate.card.files == default.card.files
+    assert (default.card.second_scale, accurate.card.second_scale) == (None, 1.5)
+
+
+def test_weights_of_a_model_that_is_not_there_are_refused(folder: Path) -> None:
+    card = read_card(folder).model_copy(update={"weights_of": "../default"})
+    (folder / CARD_NAME).write_text(card.dumps(), "utf-8")
+    with pytest.raises(UnknownModelError, match="takes the weights of"):
+        load_model(folder)
+
+
+def test_a_new_card_has_weights_of_its_own(folder: Path) -> None:
+    card = read_card(folder).model_copy(update={"weights_of": "default"})
+    assert write_model_card(folder, card).weights_of == ""

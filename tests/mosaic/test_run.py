@@ -21,6 +21,7 @@ from buildext.errors import (
 )
 from buildext.extract.blend import CellRange, Layout
 from buildext.extract.choices import engine_of
+from buildext.extract.options import ExtractOptions
 from buildext.extract.predict import predict
 from buildext.grid.window import Window
 from buildext.models.store import BUNDLED, load_model, write_model_card
@@ -34,7 +35,7 @@ from buildext.mosaic.run import MosaicResult
 from buildext.mosaic.standing import standing
 from buildext.progress import SilentProgress
 from tests.mosaic import cities
-from tests.mosaic.cities import EXTRACT, OPTIONS, Made, read, run
+from tests.mosaic.cities import EXTRACT, OPTIONS, Made, read, run, with_extract
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,9 @@ def again(done: tuple[Path, MosaicResult, Made], tmp_path: Path) -> Path:
     return Path(shutil.copytree(done[0], tmp_path / "out"))
 
 
-def plan_of(city: Path, out: Path) -> Plan:
+def plan_of(city: Path, out: Path, options: MosaicOptions = OPTIONS) -> Plan:
     with open_ledger(out) as ledger:
-        return prepare(ledger, out, [str(city)], OPTIONS, SilentProgress()).plan
+        return prepare(ledger, out, [str(city)], options, SilentProgress()).plan
 
 
 def numbers(out: Path) -> dict[str, int]:
@@ -79,27 +80,41 @@ def test_all_files_are_used_and_blocks_are_more_than_one(
 def test_blocks_are_exactly_one_pass(
     city: Path, done: tuple[Path, MosaicResult, Made], again: Path
 ) -> None:
+    check_one_pass(done[2], plan_of(city, again), again, EXTRACT)
+
+
+def test_blocks_are_exactly_one_pass_that_looks_twice(
+    city: Path, done: tuple[Path, MosaicResult, Made], tmp_path: Path
+) -> None:
+    out, options = tmp_path / "out", with_extract(second_scale=1.5)
+    assert run(city, out, options).exit_code == 0
+    made = read(out)
+    check_one_pass(made, plan_of(city, out, options), out, options.extract)
+    block = min(made.probability)
+    assert not np.array_equal(made.probability[block], done[2].probability[block])
+
+
+def check_one_pass(made: Made, plan: Plan, out: Path, extract: ExtractOptions) -> None:
     """All cells of the city at one go, in other panels: the blocks must be windows of it."""
-    _, _, made = done
-    plan = plan_of(city, again)
     windows = [file.window for file in plan.files]
     row, col = min(w.row for w in windows), min(w.col for w in windows)
     height = max(w.row_stop for w in windows) - row
     width = max(w.col_stop for w in windows) - col
     block = min(plan.blocks)
     every = replace(plan, blocks={block: tuple(range(len(plan.files)))})
-    job = every.job(again, block, frozenset(), 1)
+    job = every.job(out, block, frozenset(), 1)
     tiles = plan.grid.tiles
     cells = CellRange.covering(tiles, Window(row, col, height, width))
     whole = cells.window(tiles)
-    model = load_model(EXTRACT.model)
+    model = load_model(extract.model)
     scene = Attributed(
         open_layers(job, model.card), whole, tuple(file.number for file in plan.files)
     )
     probability = np.zeros((len(plan.grid.channels), whole.height, whole.width), np.uint8)
     valid = np.zeros((whole.height, whole.width), bool)
     layout = Layout(tiles, cells, strip_rows=2, panel_cols=3)
-    for part in predict(scene, layout, engine_of(model, EXTRACT), len(plan.grid.channels)):
+    engine = engine_of(model, extract, plan.grid.gsd_m)
+    for part in predict(scene, layout, engine, len(plan.grid.channels)):
         there = part.window.shifted(-whole.row, -whole.col).slices
         probability[(slice(None), *there)] = part.probability
         valid[there] = part.valid

@@ -30,11 +30,17 @@ from buildext.learn.networks.registry import (
 )
 from buildext.models.card import OFFSET_CHANNELS, Card, NetworkSpec
 
-# Encoders that can be built and compared, but that the default engine gets wrong.
+# What can be built and compared, but the default engine gets wrong.
 REFUSED = {
     "fastervit_0": "OpenVINO, the default engine, computes it wrongly at a fixed image size "
     "(probabilities are off by up to 0.08; torch and ONNX Runtime agree)",
 }
+REFUSED_PAIRS = {
+    ("tu-fbnetv3_b", "pan"): "OpenVINO, the default engine, computes it wrongly (probabilities are "
+    "off by up to 0.02; torch and ONNX Runtime agree)",
+}
+# Encoders whose maps come out of parallel streams, to the end.
+PARALLEL = ("tu-hrnet",)
 
 
 class SegmentationNetwork(nn.Module):
@@ -51,11 +57,7 @@ class SegmentationNetwork(nn.Module):
         self.spec = spec
         self.channels = channels
         check_channels(channels)
-        if spec.encoder in REFUSED:
-            raise ModelError(
-                f"the encoder {spec.encoder} is refused: {REFUSED[spec.encoder]}",
-                hint="choose another encoder (`buildext encoders` lists them)",
-            )
+        check_pair(spec)
         subpixel = spec.head == "subpixel"
         stride = decoder_entry(spec.decoder).output_stride
         self.encoder = build_encoder(spec.encoder, spec.encoder_depth, stride, _options(spec))
@@ -109,6 +111,31 @@ def _options(spec: NetworkSpec) -> dict[str, bool | int | float | str]:
             hint="remove `detail` from `encoder_options`, or choose another decoder",
         )
     return options | {"detail": False}
+
+
+def check_pair(spec: NetworkSpec) -> None:
+    """Refuse an encoder, or an encoder under a decoder, that would not do.
+
+    Raises:
+        ModelError: with the reason.
+    """
+    entry = decoder_entry(spec.decoder)
+    if spec.encoder in REFUSED:
+        raise ModelError(
+            f"the encoder {spec.encoder} is refused: {REFUSED[spec.encoder]}",
+            hint="choose another encoder (`buildext encoders` lists them)",
+        )
+    reason = REFUSED_PAIRS.get((spec.encoder, spec.decoder), "")
+    if spec.encoder.startswith(PARALLEL) and not entry.reads_fine:
+        reason = (
+            "it does not read all of the encoder's streams, which nothing would train and which "
+            "are computed all the same"
+        )
+    if reason:
+        raise ModelError(
+            f"{entry.title} on the encoder {spec.encoder} is refused: {reason}",
+            hint="choose another decoder",
+        )
 
 
 def check_channels(channels: tuple[str, ...]) -> None:

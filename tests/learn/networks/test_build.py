@@ -97,3 +97,16 @@ def test_a_detail_branch_that_the_decoder_does_not_read_is_left_out(decoder: str
     asked = NetworkSpec(encoder="shvit_s1", decoder=decoder, encoder_options={"detail": True})
     with pytest.raises(ModelError, match="does not read"):
         build_network(asked, CHANNELS)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "reason"),
+    [
+        ("tu-hrnet_w18_small", "pspnet", "does not read all of the encoder's streams"),
+        ("tu-hrnet_w18_small", "deeplabv3plus", "does not read all of the encoder's streams"),
+        ("tu-fbnetv3_b", "pan", "OpenVINO"),
+    ],
+)
+def test_a_pair_that_would_not_do_is_refused(encoder: str, decoder: str, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        build_network(NetworkSpec(encoder=encoder, decoder=decoder), CHANNELS)
