@@ -19,7 +19,7 @@ class Model:
     """A model whose card has been read and whose files match it.
 
     Attributes:
-        folder: of its files; not of the card where that says `weights_of`.
+        folder: of the card, by which the model is found again.
         card: what the model is.
     """
 
@@ -27,9 +27,14 @@ class Model:
     card: Card
 
     @property
+    def files(self) -> Path:
+        """The folder of its files: another bundled model's where the card says `weights_of`."""
+        return BUNDLED / self.card.weights_of if self.card.weights_of else self.folder
+
+    @property
     def weights(self) -> Path:
         """The ONNX file: uint8 `(N, C, H, W)` in, float32 probabilities `(N, K, H, W)` out."""
-        return self.folder / WEIGHTS_NAME
+        return self.files / WEIGHTS_NAME
 
 
 def sha256_of(path: Path) -> str:
@@ -65,16 +70,15 @@ def load_model(name: str | Path) -> Model:
                 hint=f"did you mean {near[0]!r}?" if near else "see `buildext models list`",
             )
     card = read_card(folder)
-    if card.weights_of:
-        if card.weights_of not in bundled_names():
-            raise UnknownModelError(
-                f"the card of {folder} takes the weights of {card.weights_of!r}; expected a "
-                f"bundled model ({', '.join(bundled_names())})",
-                hint="install the buildext that the card was written for",
-            )
-        folder = BUNDLED / card.weights_of
-    verify_files(folder, card)
-    return Model(folder, card)
+    if card.weights_of and card.weights_of not in bundled_names():
+        raise UnknownModelError(
+            f"the card of {folder} takes the weights of {card.weights_of!r}; expected a "
+            f"bundled model ({', '.join(bundled_names())})",
+            hint="install the buildext that the card was written for",
+        )
+    model = Model(folder, card)
+    verify_files(model.files, card)
+    return model
 
 
 def verify_files(folder: Path, card: Card) -> None:

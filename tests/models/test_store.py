@@ -91,7 +91,7 @@ def test_the_bundled_models_are_whole_and_say_where_they_come_from() -> None:
     for name in bundled_names():
         model = load_model(name)
         card = model.card
-        assert model.folder == BUNDLED / (card.weights_of or name)
+        assert model.folder == BUNDLED / name
         assert card.name == name
         assert card.files[WEIGHTS_NAME] == sha256_of(model.weights)
         assert card.training_data
@@ -102,6 +102,9 @@ def test_the_bundled_models_are_whole_and_say_where_they_come_from() -> None:
 def test_the_accurate_model_is_the_default_one_looked_at_twice() -> None:
     default, accurate = load_model("default"), load_model("accurate")
     assert accurate.weights == default.weights
+    assert accurate.files == default.folder
+    # Found by its folder, as by its name: programs that were given a name pass the folder on.
+    assert load_model(accurate.folder).card == accurate.card
     assert accurate.card.files == default.card.files
     assert (default.card.second_scale, accurate.card.second_scale) == (None, 1.5)
 

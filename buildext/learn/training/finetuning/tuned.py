@@ -57,7 +57,7 @@ def write_model(
 ) -> None:
     """Export a fine-tuned network with the history of `model` and of the training in `run`."""
     folder.mkdir()
-    sheet = model.folder / SHEET_NAME
+    sheet = model.files / SHEET_NAME
     if sheet.exists():
         shutil.copy(sheet, folder / SHEET_NAME)
     check = export_onnx(network, section.normalisation(), folder / WEIGHTS_NAME)

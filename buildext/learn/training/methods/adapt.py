@@ -101,7 +101,7 @@ def train(shop: Workshop) -> Sight:
     thaw = Still(method.unfreeze, levels, method.depth_decay)
     past = None
     if shop.config.start:
-        sheet = load_model(shop.config.start).folder / SHEET_NAME
+        sheet = load_model(shop.config.start).files / SHEET_NAME
         past = read_sheet(sheet) if sheet.exists() else None
     task = Adaptation(shop.sight, shop.config.loss, method.distillation, method.temperature, past)
     scenes = shop.pool.scenes("all")
