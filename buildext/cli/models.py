@@ -19,11 +19,11 @@ def list_models(as_json: bool) -> None:
     import json
 
     from buildext.models.card import read_card
-    from buildext.models.store import BUNDLED, WEIGHTS_NAME, bundled_names
+    from buildext.models.store import BUNDLED, Model, bundled_names
 
     cards = {name: read_card(BUNDLED / name) for name in bundled_names()}
     megabytes = {
-        name: round((BUNDLED / (card.weights_of or name) / WEIGHTS_NAME).stat().st_size / 1e6, 1)
+        name: round(Model(BUNDLED / name, card).weights.stat().st_size / 1e6, 1)
         for name, card in cards.items()
     }
     if as_json:
