@@ -26,6 +26,7 @@ from buildext.learn.training.engine.fit import fit
 from buildext.learn.training.engine.phase import Phase
 from buildext.learn.training.engine.pool import Pool, read_pool
 from buildext.learn.training.engine.workshop import Workshop, make_accelerator
+from buildext.learn.training.losses import segmentation_loss
 from buildext.learn.training.methods.supervised import Supervised
 from buildext.learn.training.run import resolved
 from buildext.learn.training.tiles.loader import make_loader
@@ -52,10 +53,11 @@ def precision_of(config: TrainingConfig) -> torch.dtype:
 
 
 def bare(config: TrainingConfig, pool: Pool, steps: int, device: torch.device) -> float:
-    """Tiles a second of the plainest loop."""
-    sight = build_sight(config.network, config.seed, precision_of(config))
-    task = Supervised(sight, config.loss).to(device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(task.parameters(), lr=1e-3)
+    """Tiles a second of the plainest loop: torch, and of the engine's parts the loss alone."""
+    precision = precision_of(config)
+    sight = build_sight(config.network, config.seed, precision).to(device)
+    network = sight.network.to(memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     sampler = TileSampler(pool.scenes("all"), config.sampling, config.seed)
     batch = next(iter(make_loader(sampler, config, 0, 1)))
     image = batch["image"].to(device)
@@ -65,9 +67,14 @@ def bare(config: TrainingConfig, pool: Pool, steps: int, device: torch.device) -
         if step == WARM_UP:
             started = time.perf_counter()
         optimiser.zero_grad(set_to_none=True)
-        loss = task(image, target, weight)["total"]
+        scaled = (image.float() / 255.0 - sight.mean) / sight.std
+        scaled = scaled.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            logits = network(scaled)
+        losses = segmentation_loss(logits.float(), target, weight, network.channels, config.loss)
+        loss = losses["total"]
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(task.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimiser.step()
         float(loss.detach())
     return steps * config.schedule.batch / (time.perf_counter() - started)

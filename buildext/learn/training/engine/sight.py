@@ -11,6 +11,7 @@ from torch import nn
 
 from buildext.learn.networks.build import SegmentationNetwork
 from buildext.learn.networks.normalisation import Normalisation
+from buildext.learn.training.engine.depthwise import FastDepthwise
 
 
 class Sight(nn.Module):
@@ -35,6 +36,6 @@ class Sight(nn.Module):
         scaled = (images.float() / 255.0 - self.mean) / self.std
         scaled = scaled.contiguous(memory_format=torch.channels_last)
         low = self.precision != torch.float32
-        with torch.autocast(images.device.type, self.precision, enabled=low):
+        with torch.autocast(images.device.type, self.precision, enabled=low), FastDepthwise():
             logits: torch.Tensor = self.network(scaled)
         return logits.float()
