@@ -14,7 +14,9 @@ class SamplingSection(Section):
 
     `rare_heights` is the share of tiles that are drawn at a building, each height class as often as
     the others; the classes are bounded by `height_limits_m`. `rotate` and `flip` are for images
-    taken from above: where buildings lean, the direction of the lean is worth knowing.
+    taken from above: where buildings lean, the direction of the lean is worth knowing. `hard_tiles`
+    is the share of tiles that are drawn where the network errs, which is looked for after every
+    `mine_every` steps of a phase.
     """
 
     tile_px: int = Field(default=256, ge=32, multiple_of=32)
@@ -24,6 +26,8 @@ class SamplingSection(Section):
     empty_tiles: float = Field(default=0.5, ge=0.0, le=1.0)
     rotate: bool = True
     flip: bool = True
+    hard_tiles: float = Field(default=0.0, ge=0.0, le=1.0)
+    mine_every: int = Field(default=400, ge=1)
     rare_heights: float = Field(default=0.0, ge=0.0, le=1.0)
     height_limits_m: tuple[float, ...] = (12.0, 36.0, 100.0)
 

@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -23,6 +24,12 @@ from buildext.learn.training.config import SamplingSection, ScheduleSection
 from buildext.learn.training.engine.checkpoint import PhaseState, load_checkpoint, save_checkpoint
 from buildext.learn.training.engine.common import common_phase
 from buildext.learn.training.engine.log import HELD_OUT, TrainingLog
+from buildext.learn.training.engine.mining import (
+    errors_file,
+    find_errors,
+    load_errors,
+    save_errors,
+)
 from buildext.learn.training.engine.optimisers import (
     RunningMean,
     make_optimiser,
@@ -32,6 +39,7 @@ from buildext.learn.training.engine.optimisers import (
 from buildext.learn.training.engine.phase import Phase
 from buildext.learn.training.engine.task import Losses, Task
 from buildext.learn.training.engine.workshop import Workshop
+from buildext.learn.training.tiles.errors import ErrorMap
 from buildext.learn.training.tiles.loader import make_loader
 from buildext.learn.training.tiles.sampling import TileSampler
 from buildext.learn.training.tiles.tensors import Batch
@@ -102,17 +110,7 @@ def _train(
     accelerator, offset, first = shop.accelerator, shop.steps, state.step
     model: nn.Module = accelerator.prepare_model(task)
     network = task.sight.network
-    sampler = TileSampler(list(phase.scenes), _sampling_of(phase, shop), shop.config.seed)
-    world = accelerator.num_processes
-    loader = make_loader(
-        sampler,
-        shop.config,
-        offset + first,
-        offset + phase.steps,
-        accelerator.process_index,
-        world,
-    )
-    batches = iter(loader)
+    batches = _batches(shop, phase, task, mean, path, first)
     opened = -1
     shop.progress.start(f"training: {phase.name}", phase.steps - first)
     spent_s, started = state.seconds, time.monotonic()
@@ -145,8 +143,8 @@ def _train(
                 offset + done, {**values, "rate": rate, "norm": norm, "tiles_s": shop.tiles_s}
             )
         if shop.pool.monitor and (done % schedule.validate_every == 0 or last):
-            scores = _score_mean(shop, task, mean)
-            opened = -1
+            with _as_mean(task, mean):
+                scores = shop.validate(task.sight)
             record.add(offset + done, {f"{HELD_OUT}{k}": v for k, v in scores.items()})
             told = ", ".join(
                 f"{k.removeprefix('mean/')} {v:.3f}" for k, v in scores.items() if "mean/" in k
@@ -160,6 +158,44 @@ def _train(
             save_checkpoint(path, task, mean.tensors, optimiser, state, shop.fingerprint)
     state.finished = True
     shop.progress.finish()
+
+
+def _batches(
+    shop: Workshop, phase: Phase, task: Task, mean: RunningMean, checkpoint: Path, first: int
+) -> Iterator[Batch]:
+    """The batches of the steps from `first` on; before some of them it is looked what is hard."""
+    accelerator, config = shop.accelerator, shop.config
+    scenes, options = list(phase.scenes), _sampling_of(phase, shop)
+    every = options.mine_every if options.hard_tiles else phase.steps
+    start = first
+    while start < phase.steps:
+        mined = start // every * every
+        errors = _errors_after(mined, shop, phase, task, mean, checkpoint) if mined else None
+        sampler = TileSampler(scenes, options, config.seed, errors)
+        stop = min(mined + every, phase.steps)
+        yield from make_loader(
+            sampler,
+            config,
+            shop.steps + start,
+            shop.steps + stop,
+            accelerator.process_index,
+            accelerator.num_processes,
+        )
+        start = stop
+
+
+def _errors_after(
+    step: int, shop: Workshop, phase: Phase, task: Task, mean: RunningMean, checkpoint: Path
+) -> dict[str, ErrorMap]:
+    """What the running mean got wrong after `step` steps, looked for where it is not known."""
+    path = errors_file(checkpoint, step)
+    if shop.is_main and not path.exists():
+        shop.progress.note(f"{phase.name}, step {step}: looking for hard places")
+        with _as_mean(task, mean):
+            maps = find_errors(task.sight, phase.scenes, shop.config.sampling)
+        save_errors(path, maps)
+    shop.accelerator.wait_for_everyone()
+    return load_errors(path)
 
 
 def _gradients(
@@ -191,14 +227,18 @@ def _judge(state: PhaseState, scores: dict[str, float], mean: RunningMean, patie
         state.stale += 1
 
 
-def _score_mean(shop: Workshop, task: Task, mean: RunningMean) -> dict[str, float]:
-    """Scores of the running mean; the task gets its own weights back."""
+@contextmanager
+def _as_mean(task: Task, mean: RunningMean) -> Iterator[None]:
+    """Within it the task has the running mean's weights; then its own, and its modes, again."""
     own = {k: v.clone() for k, v in task.state_dict().items()}
+    modes = [(module, module.training) for module in task.modules()]
     task.load_state_dict(mean.tensors)
     try:
-        return shop.validate(task.sight)
+        yield
     finally:
         task.load_state_dict(own)
+        for module, training in modes:
+            module.training = training
 
 
 def _schedule_of(phase: Phase, schedule: ScheduleSection) -> ScheduleSection:

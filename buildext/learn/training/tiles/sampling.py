@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -25,6 +26,7 @@ from buildext.grid.window import Window
 from buildext.learn.training.config import SamplingSection
 from buildext.learn.training.data.scenes import FILL_RGB, LabelledScene, Tile
 from buildext.learn.training.tiles.centres import CELL_PX, HeightClasses, known_cells
+from buildext.learn.training.tiles.errors import ErrorMap
 
 log = logging.getLogger(__name__)
 
@@ -117,13 +119,26 @@ class TileSampler:
     """Endless random tiles from a set of scenes.
 
     Datasets are drawn by weight (1 where the config names none) and their scenes by area. A share
-    of `rare_heights` is drawn at buildings instead, each height class as often as the others.
+    of `rare_heights` is drawn at buildings instead, each height class as often as the others; a
+    share of `hard_tiles` of the others where a network errs.
+
+    Args:
+        scenes: to draw from.
+        options: how.
+        seed: of the run.
+        errors: by the names of scenes; empty as long as nobody has looked.
 
     Raises:
         UsageError: a weight names no dataset, or no dataset is left with a weight above 0.
     """
 
-    def __init__(self, scenes: list[LabelledScene], options: SamplingSection, seed: int) -> None:
+    def __init__(
+        self,
+        scenes: list[LabelledScene],
+        options: SamplingSection,
+        seed: int,
+        errors: Mapping[str, ErrorMap] | None = None,
+    ) -> None:
         names = {scene.dataset for scene in scenes}
         for name in options.weights:
             if name not in names:
@@ -148,6 +163,7 @@ class TileSampler:
             share[own] = weights.get(dataset, 1.0) * area[own] / area[own].sum()
         self._share: NDArray[np.float64] = share / share.sum()
         self._cells = [known_cells(scene) for scene in usable]
+        self._errors = errors or {}
         self._heights: HeightClasses | None = None
         if options.rare_heights > 0:
             self._heights = HeightClasses(usable, options.height_limits_m)
@@ -178,7 +194,12 @@ class TileSampler:
             x, y = np.array(middle_xy) + rng.uniform(-reach_px, reach_px, 2)
             return number, replace(placement, centre_xy=(float(x), float(y)))
         number = int(rng.choice(len(self._pyramids), p=self._share))
-        placement = self._place(self._pyramids[number].scene, rng)
+        scene = self._pyramids[number].scene
+        placement = self._place(scene, rng)
+        if scene.name in self._errors and rng.random() < self._options.hard_tiles:
+            hard_xy = self._errors[scene.name].draw(rng)
+            if hard_xy is not None:
+                return number, replace(placement, centre_xy=hard_xy)
         cells = self._cells[number]
         if cells is not None:
             x, y = cells[int(rng.integers(len(cells)))] + rng.uniform(0, CELL_PX, 2)

@@ -114,6 +114,29 @@ def test_a_run_that_learns_the_lean_resumes_bit_for_bit(
     assert "held_out/mean/offset_x" not in {row["name"] for row in rows}
 
 
+@pytest.mark.parametrize("stop_after", [3, 5, 9])
+def test_a_run_that_looks_for_hard_places_resumes_bit_for_bit(
+    scene: LabelledScene,
+    make_config: Callable[..., TrainingConfig],
+    tmp_path: Path,
+    stop_after: int,
+) -> None:
+    config = make_config(checkpoint_every=2, steps=12)
+    sampling = config.sampling.model_copy(update={"hard_tiles": 0.5, "mine_every": 4})
+    mining = config.model_copy(update={"sampling": sampling})
+    plain = run(scene, config, tmp_path / "plain")
+    straight = run(scene, mining, tmp_path / "straight")
+    with pytest.raises(InterruptedRunError):
+        run(scene, mining, tmp_path / "broken", stop_after=stop_after)
+    resumed = run(scene, mining, tmp_path / "broken", resume=True)
+    assert logged(tmp_path / "straight") == logged(tmp_path / "broken")
+    own = straight.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in resumed.state_dict().items())
+    # It looked, and drew other tiles for it.
+    assert len(list((tmp_path / "straight").rglob("errors-*.safetensors"))) == 2
+    assert any(not torch.equal(value, own[name]) for name, value in plain.state_dict().items())
+
+
 @pytest.mark.parametrize("method", METHOD_TABLES, ids=lambda m: "-".join(map(str, m.values())))
 @pytest.mark.parametrize("stop_after", [2, 5])
 def test_resuming_is_bit_for_bit(
