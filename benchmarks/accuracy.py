@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--regularize", default="right-angles")
     parser.add_argument("--merge", action="store_true")
     parser.add_argument("--all", action="store_true")
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="+", default=[], metavar="DATASET")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     root = Path(os.environ.get("BUILDEXT_DATA", ""))
@@ -168,9 +168,8 @@ def main() -> None:
     )
     for path in sorted(CARDS.glob("*/dataset.toml")):
         card = tomllib.loads(path.read_text())
-        if not (arguments.all or card["use"] == "validate" or arguments.only) or (
-            arguments.only not in card["name"]
-        ):
+        wanted = arguments.all or card["use"] == "validate"
+        if not (card["name"] in arguments.only if arguments.only else wanted):
             continue
         row = Row()
         for image, labels in pairs(root, card):

@@ -20,14 +20,12 @@ timm. Parameters and multiplications of the classifiers agree with the paper's t
 
 from __future__ import annotations
 
-import timm
 import torch
 import torch.nn.functional as F
 from timm.models.efficientvit_msra import CascadedGroupAttention, LocalWindowAttention
 from torch import nn
 
-from buildext.learn.networks.encoders.choice import check_options, pick
-from buildext.learn.networks.encoders.stem_taps import OPTIONS, StemTapEncoder, StemTapVariant
+from buildext.learn.networks.encoders.stem_taps import StemTapFamily, StemTapVariant
 
 VARIANTS = {
     "efficientvit_m0": StemTapVariant((64, 128, 192)),
@@ -82,23 +80,5 @@ def free_size(model: nn.Module) -> nn.Module:
     return model
 
 
-def build(name: str, depth: int = 5, **options: bool) -> StemTapEncoder:
-    """The encoder `name` with random weights; options are `deep` and `detail`, see `stem_taps`.
-
-    Raises:
-        ModelError: the name, the depth or an option is unknown.
-    """
-    variant = pick(VARIANTS, name)
-    check_options(name, options, OPTIONS)
-    model = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
-    return StemTapEncoder(free_size(model), variant, depth, **options)
-
-
-def classifier(name: str) -> nn.Module:
-    """The ImageNet classifier whose body is the encoder `name`.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    pick(VARIANTS, name)
-    return free_size(timm.create_model(name, pretrained=False))
+FAMILY = StemTapFamily(VARIANTS, free_size)
+build, classifier = FAMILY.build, FAMILY.classifier

@@ -11,13 +11,11 @@ classifiers agree with the paper's table, which counts S4 at 256 pixels and the 
 
 from __future__ import annotations
 
-import timm
 import torch
 from timm.layers.norm import GroupNorm1
 from torch import nn
 
-from buildext.learn.networks.encoders.choice import check_options, pick
-from buildext.learn.networks.encoders.stem_taps import OPTIONS, StemTapEncoder, StemTapVariant
+from buildext.learn.networks.encoders.stem_taps import StemTapFamily, StemTapVariant
 
 VARIANTS = {
     "shvit_s1": StemTapVariant((128, 224, 320)),
@@ -47,23 +45,5 @@ def make_traceable(model: nn.Module) -> nn.Module:
     return model
 
 
-def build(name: str, depth: int = 5, **options: bool) -> StemTapEncoder:
-    """The encoder `name` with random weights; options are `deep` and `detail`, see `stem_taps`.
-
-    Raises:
-        ModelError: the name, the depth or an option is unknown.
-    """
-    variant = pick(VARIANTS, name)
-    check_options(name, options, OPTIONS)
-    model = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
-    return StemTapEncoder(make_traceable(model), variant, depth, **options)
-
-
-def classifier(name: str) -> nn.Module:
-    """The ImageNet classifier whose body is the encoder `name`.
-
-    Raises:
-        ModelError: the name is unknown.
-    """
-    pick(VARIANTS, name)
-    return make_traceable(timm.create_model(name, pretrained=False))
+FAMILY = StemTapFamily(VARIANTS, make_traceable)
+build, classifier = FAMILY.build, FAMILY.classifier

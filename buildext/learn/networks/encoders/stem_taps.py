@@ -24,13 +24,16 @@ such a file holds beyond the body begins with one of `unused_prefixes`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from buildext.errors import ModelError
+from buildext.learn.networks.encoders.choice import check_options, pick
 
 OPTIONS = ("deep", "detail")
 HEAD_PREFIXES = ("head.",)
@@ -157,3 +160,36 @@ def append_doubled(x: torch.Tensor, farther: torch.Tensor) -> torch.Tensor:
     height, width = x.shape[-2:]
     doubled = F.interpolate(farther, scale_factor=2.0, mode="nearest")
     return torch.cat([x, doubled[:, :, :height, :width]], dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class StemTapFamily:
+    """The sizes of a family with a stem of stride 16, built around timm's networks.
+
+    Attributes:
+        variants: by timm's name.
+        adapt: what has to change in timm's network, in place; weights and their keys stay.
+    """
+
+    variants: Mapping[str, StemTapVariant]
+    adapt: Callable[[nn.Module], nn.Module]
+
+    def build(self, name: str, depth: int = 5, **options: bool) -> StemTapEncoder:
+        """The encoder `name` with random weights; options are `deep` and `detail`.
+
+        Raises:
+            ModelError: the name, the depth or an option is unknown.
+        """
+        variant = pick(self.variants, name)
+        check_options(name, options, OPTIONS)
+        model = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
+        return StemTapEncoder(self.adapt(model), variant, depth, **options)
+
+    def classifier(self, name: str) -> nn.Module:
+        """The ImageNet classifier whose body is the encoder `name`.
+
+        Raises:
+            ModelError: the name is unknown.
+        """
+        pick(self.variants, name)
+        return self.adapt(timm.create_model(name, pretrained=False))
