@@ -16,7 +16,7 @@ class SamplingSection(Section):
     the others; the classes are bounded by `height_limits_m`. `rotate` and `flip` are for images
     taken from above: where buildings lean, the direction of the lean is worth knowing. `hard_tiles`
     is the share of tiles that are drawn where the network errs, which is looked for after every
-    `mine_every` steps of a phase.
+    `mine_every` steps of a phase. `paste` is the share of tiles that get buildings of another.
     """
 
     tile_px: int = Field(default=256, ge=32, multiple_of=32)
@@ -26,6 +26,7 @@ class SamplingSection(Section):
     empty_tiles: float = Field(default=0.5, ge=0.0, le=1.0)
     rotate: bool = True
     flip: bool = True
+    paste: float = Field(default=0.0, ge=0.0, le=1.0)
     hard_tiles: float = Field(default=0.0, ge=0.0, le=1.0)
     mine_every: int = Field(default=400, ge=1)
     rare_heights: float = Field(default=0.0, ge=0.0, le=1.0)

@@ -27,6 +27,7 @@ from buildext.learn.training.config import SamplingSection
 from buildext.learn.training.data.scenes import FILL_RGB, LabelledScene, Tile
 from buildext.learn.training.tiles.centres import CELL_PX, HeightClasses, known_cells
 from buildext.learn.training.tiles.errors import ErrorMap
+from buildext.learn.training.tiles.paste import paste_buildings
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +181,19 @@ class TileSampler:
                 continue
             if (tile.labels[tile.weight] > 0).any() or rng.random() < self._options.empty_tiles:
                 break
+        if self._options.paste and rng.random() < self._options.paste:
+            tile = self._with_pasted(tile, rng)
         return tile
+
+    def _with_pasted(self, tile: Tile, rng: np.random.Generator) -> Tile:
+        """The tile with buildings of another, unless that one would have to be magnified."""
+        number, placement = self._draw(rng)
+        scene = self._pyramids[number].scene
+        if scene.gsd_m / self._options.max_upsampling > tile.gsd_m:
+            return tile
+        there = replace(placement, gsd_m=tile.gsd_m)
+        donor = self._pyramids[number].cut(there, self._options.tile_px)
+        return paste_buildings(tile, donor, rng)
 
     def _draw(self, rng: np.random.Generator) -> tuple[int, Placement]:
         """The number of a scene and a place in it."""
