@@ -11,7 +11,7 @@ from torch import nn
 
 from buildext.learn.networks.build import SegmentationNetwork
 from buildext.learn.networks.normalisation import Normalisation
-from buildext.learn.training.engine.depthwise import FastDepthwise
+from buildext.learn.training.engine.convolutions import ProcessorConvolutions
 
 
 class Sight(nn.Module):
@@ -36,6 +36,9 @@ class Sight(nn.Module):
         scaled = (images.float() / 255.0 - self.mean) / self.std
         scaled = scaled.contiguous(memory_format=torch.channels_last)
         low = self.precision != torch.float32
-        with torch.autocast(images.device.type, self.precision, enabled=low), FastDepthwise():
+        with (
+            torch.autocast(images.device.type, self.precision, enabled=low),
+            ProcessorConvolutions(),
+        ):
             logits: torch.Tensor = self.network(scaled)
         return logits.float()
