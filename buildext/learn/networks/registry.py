@@ -154,8 +154,9 @@ def stride_divisor(encoder: nn.Module) -> int:
 
 def takes_option(name: str, option: str) -> bool:
     """Whether an encoder written here offers a choice."""
-    family = own_family(name)
-    return family is not None and option in getattr(_own_module(family), "OPTIONS", ())
+    module = own_family(name)
+    family = getattr(_own_module(module), "FAMILY", None) if module else None
+    return family is not None and option in family.options
 
 
 def own_family(name: str) -> str | None:

@@ -169,10 +169,12 @@ class StemTapFamily:
     Attributes:
         variants: by timm's name.
         adapt: what has to change in timm's network, in place; weights and their keys stay.
+        options: names of the encoders' options.
     """
 
     variants: Mapping[str, StemTapVariant]
     adapt: Callable[[nn.Module], nn.Module]
+    options: tuple[str, ...] = OPTIONS
 
     def build(self, name: str, depth: int = 5, **options: bool) -> StemTapEncoder:
         """The encoder `name` with random weights; options are `deep` and `detail`.
@@ -181,7 +183,7 @@ class StemTapFamily:
             ModelError: the name, the depth or an option is unknown.
         """
         variant = pick(self.variants, name)
-        check_options(name, options, OPTIONS)
+        check_options(name, options, self.options)
         model = timm.create_model(name, pretrained=False, num_classes=0, global_pool="")
         return StemTapEncoder(self.adapt(model), variant, depth, **options)
 
