@@ -6,7 +6,6 @@ draws from the same maps as one that was never interrupted, without looking agai
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from safetensors.numpy import save_file
 from buildext.atomic import atomic_path
 from buildext.learn.training.config import SamplingSection
 from buildext.learn.training.data.scenes import LabelledScene
-from buildext.learn.training.engine.predict import predict_scene
+from buildext.learn.training.engine.predict import middle_gsd_m, predict_scene
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.tiles.errors import ErrorMap, error_map
 
@@ -38,7 +37,7 @@ def find_errors(
     """
     maps = {}
     for scene in scenes:
-        gsd_m = max(math.sqrt(options.gsd_m[0] * options.gsd_m[1]), scene.gsd_m)
+        gsd_m = middle_gsd_m(scene, options)
         maps[scene.name] = error_map(scene, predict_scene(sight, scene, gsd_m), gsd_m)
     return maps
 

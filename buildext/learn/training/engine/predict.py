@@ -13,12 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from buildext.learn.training.config import SamplingSection
 from buildext.learn.training.data.scenes import LabelledScene
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.tiles.sampling import Placement, Pyramid
 
 TILE_PX = 256
 MARGIN_PX = 32
+
+
+def middle_gsd_m(scene: LabelledScene, options: SamplingSection) -> float:
+    """The middle of the resolutions that are learned, but no finer than the scene."""
+    return max(math.sqrt(options.gsd_m[0] * options.gsd_m[1]), scene.gsd_m)
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ moved labels, the picture is sharper. Labels without a sure place are ignored.
 from __future__ import annotations
 
 import logging
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from buildext.learn.training.data.scenes import LabelledScene
 from buildext.learn.training.engine.fit import fit
 from buildext.learn.training.engine.phase import Phase
-from buildext.learn.training.engine.predict import predict_scene
+from buildext.learn.training.engine.predict import middle_gsd_m, predict_scene
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.engine.workshop import Workshop
 from buildext.learn.training.methods import sda
@@ -88,9 +87,7 @@ def _move(shop: Workshop, scene: LabelledScene) -> LabelledScene:
     from buildext.align import AlignOptions
     from buildext.learn.training.methods.relabel import relabel_scene
 
-    finest, coarsest = shop.config.sampling.gsd_m
-    # The middle of what the network is trained on, but no finer than the scene.
-    gsd_m = max(math.sqrt(finest * coarsest), scene.gsd_m)
+    gsd_m = middle_gsd_m(scene, shop.config.sampling)
     options = AlignOptions(max_shift_m=shop.config.method.max_shift_m)
     probability = predict_scene(shop.sight, scene, gsd_m)
     moved = relabel_scene(scene, probability, gsd_m, options, shop.config.method.min_confidence)

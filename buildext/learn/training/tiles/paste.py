@@ -61,9 +61,11 @@ def _pasted(tile: Tile, donor: Tile, rng: np.random.Generator) -> NDArray[np.int
     taken = cv2.dilate(((tile.labels > 0) | ~tile.weight).astype(np.uint8), room) > 0
     border = np.ones_like(taken)
     border[1:-1, 1:-1] = False
-    # Pieces, not numbers: where buildings are merged all have the same one.
-    _, pieces = cv2.connectedComponents((donor.labels > 0).astype(np.uint8), connectivity=4)
-    keys = pieces if not donor.instances else donor.labels
+    keys = donor.labels
+    if not donor.instances:
+        # Pieces, not numbers: where buildings are merged all have the same one.
+        _, pieces = cv2.connectedComponents((keys > 0).astype(np.uint8), connectivity=4)
+        keys = np.asarray(pieces, np.int32)
     there, sizes = np.unique(keys[donor.labels > 0], return_counts=True)
     there = there[sizes >= LEAST_PX]
     bad = np.unique(keys[(taken | border | ~donor.weight) & (donor.labels > 0)])
