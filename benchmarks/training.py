@@ -25,6 +25,7 @@ from buildext.learn.training.engine.builder import build_sight
 from buildext.learn.training.engine.fit import fit
 from buildext.learn.training.engine.phase import Phase
 from buildext.learn.training.engine.pool import Pool, read_pool
+from buildext.learn.training.engine.precision import precision_of
 from buildext.learn.training.engine.workshop import Workshop, make_accelerator
 from buildext.learn.training.losses import segmentation_loss
 from buildext.learn.training.methods.supervised import Supervised
@@ -48,13 +49,9 @@ def sample_config(folder: Path) -> Path:
     return path
 
 
-def precision_of(config: TrainingConfig) -> torch.dtype:
-    return torch.bfloat16 if config.machine.precision == "bf16" else torch.float32
-
-
 def bare(config: TrainingConfig, pool: Pool, steps: int, device: torch.device) -> float:
     """Tiles a second of the plainest loop: torch, and of the engine's parts the loss alone."""
-    precision = precision_of(config)
+    precision = precision_of(config.machine, device)
     sight = build_sight(config.network, config.seed, precision).to(device)
     network = sight.network.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -94,8 +91,10 @@ def engine(config: TrainingConfig, pool: Pool, steps: int, folder: Path) -> floa
             self.stopped = time.perf_counter()
 
     watch = Watch()
-    sight = build_sight(config.network, config.seed, precision_of(config))
-    shop = Workshop(config, pool, folder, "", make_accelerator(config), watch, False, sight)
+    accelerator = make_accelerator(config)
+    precision = precision_of(config.machine, accelerator.device)
+    sight = build_sight(config.network, config.seed, precision)
+    shop = Workshop(config, pool, folder, "", accelerator, watch, False, sight)
     phase = Phase("speed", WARM_UP + steps, pool.scenes("all"))
     fit(shop, phase, Supervised(sight, config.loss))
     return steps * config.schedule.batch / (watch.stopped - watch.started)

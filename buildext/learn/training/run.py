@@ -21,8 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from buildext.atomic import atomic_path
 from buildext.errors import MissingInputError, ModelError, OutputExistsError, UsageError
 from buildext.learn.networks.build import build_network
@@ -34,6 +32,7 @@ from buildext.learn.training.engine.checkpoint import load_mean
 from buildext.learn.training.engine.fit import KEPT_NETWORK
 from buildext.learn.training.engine.log import last_scores
 from buildext.learn.training.engine.pool import Pool, SceneCache, read_pool
+from buildext.learn.training.engine.precision import precision_of, warn_if_emulated
 from buildext.learn.training.engine.workshop import CHECKPOINT, PHASES, Workshop, make_accelerator
 from buildext.learn.training.methods.table import METHODS
 from buildext.learn.training.provenance import (
@@ -128,7 +127,8 @@ def run_config(
     accelerator = make_accelerator(config)
     if not accelerator.is_main_process:
         progress = SilentProgress()
-    precision = torch.bfloat16 if config.machine.precision == "bf16" else torch.float32
+    precision = precision_of(config.machine, accelerator.device)
+    warn_if_emulated(precision, accelerator.device)
     sight = build_sight(config.network, config.seed, precision, config.start)
     pool = read_pool(config, base, progress, cache)
     fingerprint = _record(config, pool, out, resume) if accelerator.is_main_process else ""

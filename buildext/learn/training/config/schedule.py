@@ -58,6 +58,6 @@ class MachineSection(Section):
     """Where and how fast; nothing here changes what is learned but the last bits."""
 
     device: str = "auto"
-    precision: Literal["bf16", "float32"] = "bf16"
+    precision: Literal["auto", "bf16", "float32"] = "auto"
     threads: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=0)

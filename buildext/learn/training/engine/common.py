@@ -20,6 +20,7 @@ from torch import nn
 from buildext.learn.training.config import TrainingConfig
 from buildext.learn.training.data.scenes import LabelledScene
 from buildext.learn.training.engine.phase import Phase
+from buildext.learn.training.engine.precision import precision_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ def phase_key(phase: Phase, task: nn.Module, config: TrainingConfig, offset: int
     parts = config.model_dump(
         mode="json", include={"seed", "sampling", "augment", "loss", "schedule"}
     )
-    parts["precision"] = config.machine.precision
+    device = next(task.parameters()).device
+    parts["precision"] = str(precision_of(config.machine, device))
     parts["phase"] = [type(task).__qualname__, phase.steps, phase.rate, repr(phase.thaw), offset]
     # Padding and drawing of empty tiles depend on the channels and on nothing else of the network.
     parts["channels"] = config.network.channels

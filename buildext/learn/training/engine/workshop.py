@@ -15,6 +15,7 @@ from buildext.learn.training.config import NetworkSection, TrainingConfig
 from buildext.learn.training.engine.builder import build_sight
 from buildext.learn.training.engine.monitor import score_tiles
 from buildext.learn.training.engine.pool import Pool
+from buildext.learn.training.engine.precision import precision_of
 from buildext.learn.training.engine.sight import Sight
 from buildext.learn.training.tiles.tensors import Batch
 from buildext.progress import Progress
@@ -96,7 +97,7 @@ class Workshop:
     @property
     def precision(self) -> torch.dtype:
         """Of the networks' arithmetic."""
-        return torch.bfloat16 if self.config.machine.precision == "bf16" else torch.float32
+        return precision_of(self.config.machine, self.device)
 
     @property
     def is_main(self) -> bool:
