@@ -1,8 +1,8 @@
 """Arms: each model in each way that this machine can run it.
 
-A float model runs in OpenVINO in float32 and, where the processor has it, in bf16; in ONNX Runtime
-and, where it is installed, in torch. A quantised model computes in int8 what can be, and the rest
-in one of these; torch does not read it.
+A float model runs in OpenVINO and, where it is installed, in torch, in float32 and, where the
+processor has it, in bf16; in ONNX Runtime in float32. A quantised model computes in int8 what can
+be, and the rest in one of these; torch does not read it.
 """
 
 from __future__ import annotations

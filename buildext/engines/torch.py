@@ -35,7 +35,7 @@ class TorchEngine:
         batch: tiles a batch, 0 for 16 on CUDA and 1 on a CPU.
 
     Raises:
-        UsageError: there is no such device or precision.
+        UsageError: there is no such device or precision, or the device has no bf16.
         ModelError: the weights do not fit the network of the card, or are quantised.
     """
 
@@ -51,6 +51,7 @@ class TorchEngine:
     ) -> None:
         import torch
 
+        from buildext.learn.networks.arithmetic import has_bf16
         from buildext.learn.networks.build import load_network
 
         if device == "auto":
@@ -66,6 +67,11 @@ class TorchEngine:
             precision = "f32" if device == "cpu" else "f16"
         if precision not in dtypes:
             raise UsageError(f"got the precision {precision!r}; expected auto, f32, bf16 or f16")
+        if precision == "bf16" and not has_bf16(torch.device(device)):
+            raise UsageError(
+                "got the precision 'bf16', for which this device has no instructions",
+                hint="use --precision auto",
+            )
         if threads:
             torch.set_num_threads(threads)
         self._torch = torch

@@ -135,6 +135,15 @@ def test_what_an_engine_cannot_do_is_a_usage_error(model: Model, wish: dict[str,
         make_engine(model, tile_px=TILE_PX, **wish)  # type: ignore[arg-type]
 
 
+def test_torch_refuses_bf16_where_it_would_crawl(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    with pytest.raises(UsageError, match="no instructions"):
+        make_engine(model, engine="torch", device="cpu", precision="bf16", tile_px=TILE_PX)
+
+
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
 def test_a_file_that_is_no_network(name: str, tmp_path: Path, model: Model) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a network at all" * 50)

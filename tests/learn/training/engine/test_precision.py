@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pytest
 import torch
 
+from buildext.learn.networks.arithmetic import has_bf16
 from buildext.learn.training.config import MachineSection
-from buildext.learn.training.engine.precision import has_bf16, precision_of, warn_if_emulated
+from buildext.learn.training.engine.precision import precision_of, warn_if_emulated
 
 CPU = torch.device("cpu")
 OLD = {"architecture": "x86_64", "avx2": True, "avx512_bf16": False, "amx_bf16": False}
