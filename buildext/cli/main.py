@@ -130,10 +130,10 @@ def run(args: list[str]) -> int:
         _tell(args, error.exit_code, error.format_message(), "see --help", error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _tell(args, SIGINT_CODE, "interrupted; nothing was left behind", "")
+        _tell(args, SIGINT_CODE, "interrupted; no unfinished output was left behind", "")
         return SIGINT_CODE
     except Terminated:
-        _tell(args, SIGTERM_CODE, "terminated; nothing was left behind", "")
+        _tell(args, SIGTERM_CODE, "terminated; no unfinished output was left behind", "")
         return SIGTERM_CODE
     except BrokenPipeError:
         # The reader of our output went away; Python would complain once more at exit.

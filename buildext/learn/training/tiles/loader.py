@@ -7,6 +7,7 @@ one run each ask for their share of a batch and get together what one alone woul
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,11 @@ def _start_worker(_: int) -> None:
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    # Who ends a whole group (a terminal, a queue, a container) may reach the workers before the
+    # main process, which would take their death for an error of the training. They end when the
+    # main process tells them to, or is gone.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def make_loader(

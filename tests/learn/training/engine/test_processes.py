@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from safetensors.torch import load_file
 
@@ -25,6 +28,41 @@ def run(recipe: Path, out: Path, processes: int) -> dict[str, float]:
     assert done.returncode == 0, done.stderr[-3000:]
     result: dict[str, float] = json.loads((out / "result.json").read_text())["scores"]
     return result
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ending_the_whole_group_ends_a_training_as_ending_one_does(
+    recipe_file: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    """Queues, containers and terminals send their signal to all processes, workers included."""
+    text = recipe_file.read_text().replace("steps = 6", "steps = 100000")
+    recipe_file.write_text(text.replace("workers = 0", "workers = 1"))
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "buildext", "train", str(recipe_file), "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        while process.poll() is None and "tiles_s" not in log_of(out):
+            time.sleep(0.2)
+        # The worst order: the main process hears of it last.
+        for worker in psutil.Process(process.pid).children():
+            worker.send_signal(number)
+        time.sleep(0.5)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code, stderr
+    assert "Traceback" not in stderr
+
+
+def log_of(out: Path) -> str:
+    path = out / "log.csv"
+    return path.read_text() if path.exists() else ""
 
 
 @pytest.mark.timeout(240)
