@@ -121,8 +121,9 @@ class Processes:
 
 
 def _begin(leash: Connection) -> None:
-    """Set up a worker process: it ends with its parent, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Set up a worker process: it ends with its parent, and leaves to it what a group is sent."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
     def follow() -> None:
         # Nothing is ever sent: this returns when the other end is closed, by hand or by death.
