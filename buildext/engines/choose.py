@@ -56,6 +56,8 @@ def make_engine(
     if name == "openvino":
         from buildext.engines.openvino import OpenVinoEngine
 
+        if "quantisation" in model.card.training and device in ("auto", "cpu"):
+            _warn_of_saturation(model.card.name)
         return OpenVinoEngine(
             model.weights,
             tile_px,
@@ -76,3 +78,15 @@ def make_engine(
     return TorchEngine(
         model, tile_px, device=device, precision=precision, threads=threads, batch=batch
     )
+
+
+def _warn_of_saturation(name: str) -> None:
+    from buildext.engines.saturation import int8_saturates
+
+    if int8_saturates():
+        log.warning(
+            "%s is quantised, and this processor adds int8 products in 16 bits (no VNNI): where "
+            "sums overflow, buildings may be missed; the float model is safe, and so is "
+            "--engine onnxruntime",
+            name,
+        )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from buildext.engines.onnxruntime import OnnxRuntimeEngine
 from buildext.engines.openvino import OpenVinoEngine
+from buildext.engines.saturation import int8_saturates
 from buildext.errors import ModelError
 from buildext.learn.compress.plan import Plan, Simulation
 
@@ -66,6 +67,8 @@ def check_agreement(plan: Plan, path: Path, tiles: NDArray[np.uint8]) -> Agreeme
             raise ModelError(
                 f"{engine} differs from the simulation by {mean:.3g} in probability on average; "
                 f"expected at most {MAX_MEAN}",
-                hint="report it, with the encoder's name and the processor",
+                hint="this processor adds int8 products in 16 bits; quantise on one with VNNI"
+                if int8_saturates()
+                else "report it, with the encoder's name and the processor",
             )
     return found

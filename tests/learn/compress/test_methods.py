@@ -34,6 +34,7 @@ from buildext.learn.compress.quantiser import Logarithmic, Twin, Uniform, symmet
 from buildext.learn.compress.sites import Kind, Site, find_sites
 from buildext.learn.compress.target import TARGETS, TargetName
 from buildext.learn.compress.workbench import Workbench
+from tests.learn.compress.marks import exact_sums
 
 Planned = Callable[..., Plan]
 
@@ -217,6 +218,7 @@ def test_mixed_is_between_its_widths(hybrid: Graph, tiles: np.ndarray) -> None:
         plan_for(hybrid, tiles, Recipe("min-max", "mixed"), 4)
 
 
+@exact_sums
 def test_onnx_runtime_quantises_the_same_graph(
     hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray, tmp_path: Path
 ) -> None:

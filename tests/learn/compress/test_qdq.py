@@ -29,6 +29,7 @@ from buildext.learn.compress.sites import find_sites
 from buildext.learn.compress.work import site_macs
 from buildext.learn.networks.inference import InferenceGraph
 from buildext.learn.networks.normalisation import Normalisation
+from tests.learn.compress.marks import exact_sums
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,7 @@ def test_six_bits_have_no_more_than_64_levels(hybrid: Graph, tiles: np.ndarray) 
     assert len(weights) == sum(site.weight is not None for site in find_sites(hybrid))
 
 
+@exact_sums
 def test_engines_agree_and_all_of_it_runs_in_int8(
     plan: Plan, hybrid: Graph, unseen: np.ndarray, tmp_path: Path
 ) -> None:
@@ -145,6 +147,7 @@ def test_equal_quantisers_of_one_tensor_share_their_nodes(plan: Plan) -> None:
     assert len(quantised) == len(set(quantised))
 
 
+@exact_sums
 def test_symmetric_levels_behind_a_concat_come_out_right(tmp_path: Path) -> None:
     """OpenVINO gets int8 inputs of convolutions wrong there; uint8 ones around 128 it does not."""
     rng = np.random.default_rng(0)
