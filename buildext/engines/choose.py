@@ -53,11 +53,11 @@ def make_engine(
         raise UsageError(
             f"the engine {name!r} is not installed", hint=f'pip install "{extra}" or --engine auto'
         )
+    if "quantisation" in model.card.training and device.lower() in ("auto", "cpu"):
+        _warn_of_saturation(model.card.name)
     if name == "openvino":
         from buildext.engines.openvino import OpenVinoEngine
 
-        if "quantisation" in model.card.training and device in ("auto", "cpu"):
-            _warn_of_saturation(model.card.name)
         return OpenVinoEngine(
             model.weights,
             tile_px,
@@ -86,7 +86,6 @@ def _warn_of_saturation(name: str) -> None:
     if int8_saturates():
         log.warning(
             "%s is quantised, and this processor adds int8 products in 16 bits (no VNNI): where "
-            "sums overflow, buildings may be missed; the float model is safe, and so is "
-            "--engine onnxruntime",
+            "sums overflow, buildings may be missed; the float model is safe",
             name,
         )

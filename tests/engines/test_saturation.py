@@ -26,17 +26,19 @@ def test_it_is_true_of_processors_without_instructions_for_the_sum() -> None:
     assert int8_saturates() == (not flags & EXACT)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("saturates", [True, False])
 @pytest.mark.parametrize("training", [{}, {"quantisation": {"precision": "w8a8"}}])
 def test_only_quantised_models_are_warned_of_and_only_where_it_is_so(
     model: Model,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    engine: str,
     saturates: bool,
     training: dict[str, object],
 ) -> None:
     monkeypatch.setattr(saturation, "int8_saturates", lambda: saturates)
     card = model.card.model_copy(update={"training": training})
     with caplog.at_level(logging.WARNING, "buildext"):
-        make_engine(replace(model, card=card), engine="openvino", tile_px=TILE_PX)
+        make_engine(replace(model, card=card), engine=engine, tile_px=TILE_PX)
     assert ("the float model is safe" in caplog.text) == (saturates and bool(training))

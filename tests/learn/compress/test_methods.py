@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from buildext.engines.onnxruntime import OnnxRuntimeEngine
 from buildext.engines.openvino import OpenVinoEngine
+from buildext.engines.saturation import int8_saturates
 from buildext.errors import UsageError
 from buildext.learn.compress.agreement import MAX_MEAN
 from buildext.learn.compress.bridge import find_bridges
@@ -34,7 +35,6 @@ from buildext.learn.compress.quantiser import Logarithmic, Twin, Uniform, symmet
 from buildext.learn.compress.sites import Kind, Site, find_sites
 from buildext.learn.compress.target import TARGETS, TargetName
 from buildext.learn.compress.workbench import Workbench
-from tests.learn.compress.marks import exact_sums
 
 Planned = Callable[..., Plan]
 
@@ -218,7 +218,6 @@ def test_mixed_is_between_its_widths(hybrid: Graph, tiles: np.ndarray) -> None:
         plan_for(hybrid, tiles, Recipe("min-max", "mixed"), 4)
 
 
-@exact_sums
 def test_onnx_runtime_quantises_the_same_graph(
     hybrid: Graph, tiles: np.ndarray, unseen: np.ndarray, tmp_path: Path
 ) -> None:
@@ -245,7 +244,8 @@ def check_library(hybrid: Graph, folder: Path, unseen: np.ndarray) -> None:
     portable = OnnxRuntimeEngine(folder / "model.onnx", 32).infer(unseen)
     vino = OpenVinoEngine(folder / "model.onnx", 32, precision="f32").infer(unseen)
     assert np.abs(portable - wanted).mean() < 0.03
-    assert np.abs(vino - portable).mean() < MAX_MEAN / 3
+    # Sums that overflow are held to what `check_agreement` lets pass.
+    assert np.abs(vino - portable).mean() < (MAX_MEAN if int8_saturates() else MAX_MEAN / 3)
 
 
 def test_signed_levels_become_unsigned_but_for_attention(hybrid: Graph, tiles: np.ndarray) -> None:

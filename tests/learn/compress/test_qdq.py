@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from buildext.engines.openvino import OpenVinoEngine
+from buildext.engines.saturation import int8_saturates
 from buildext.errors import UsageError
 from buildext.learn.compress.agreement import MAX_MEAN, check_agreement
 from buildext.learn.compress.export import _trace
@@ -29,7 +30,6 @@ from buildext.learn.compress.sites import find_sites
 from buildext.learn.compress.work import site_macs
 from buildext.learn.networks.inference import InferenceGraph
 from buildext.learn.networks.normalisation import Normalisation
-from tests.learn.compress.marks import exact_sums
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,15 @@ def test_six_bits_have_no_more_than_64_levels(hybrid: Graph, tiles: np.ndarray) 
     assert len(weights) == sum(site.weight is not None for site in find_sites(hybrid))
 
 
-@exact_sums
 def test_engines_agree_and_all_of_it_runs_in_int8(
     plan: Plan, hybrid: Graph, unseen: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.onnx"
     write_graph(with_qdq(plan), path)
     found = check_agreement(plan, path, unseen)
-    assert max(found.openvino_mean, found.onnxruntime_mean) < MAX_MEAN / 3
+    assert found.onnxruntime_mean < MAX_MEAN / 3
+    # Sums that overflow are held to what `check_agreement` lets pass.
+    assert found.openvino_mean < (MAX_MEAN if int8_saturates() else MAX_MEAN / 3)
     macs = site_macs(hybrid, 32)
     kinds = {site.kind for site in find_sites(hybrid)}
     assert {"convolution", "depthwise", "linear", "attention"} <= kinds
@@ -147,9 +148,10 @@ def test_equal_quantisers_of_one_tensor_share_their_nodes(plan: Plan) -> None:
     assert len(quantised) == len(set(quantised))
 
 
-@exact_sums
 def test_symmetric_levels_behind_a_concat_come_out_right(tmp_path: Path) -> None:
     """OpenVINO gets int8 inputs of convolutions wrong there; uint8 ones around 128 it does not."""
+    if int8_saturates():
+        pytest.skip("this processor adds int8 products in 16 bits: no sum is right to compare with")
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(8, 16, 3, 3)).astype(np.float32)
     nodes = [

@@ -14,6 +14,8 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
+from tests.cli.process import environment, finish, start
+
 
 def run(recipe: Path, out: Path, processes: int) -> dict[str, float]:
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
@@ -31,32 +33,26 @@ def run(recipe: Path, out: Path, processes: int) -> dict[str, float]:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ending_the_whole_group_ends_a_training_as_ending_one_does(
-    recipe_file: Path, tmp_path: Path
+    recipe_file: Path, tmp_path: Path, ending: signal.Signals, code: int
 ) -> None:
     """Queues, containers and terminals send their signal to all processes, workers included."""
     text = recipe_file.read_text().replace("steps = 6", "steps = 100000")
     recipe_file.write_text(text.replace("workers = 0", "workers = 1"))
     out = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "buildext", "train", str(recipe_file), "--out", str(out)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = start("train", recipe_file, "--out", out, env=environment(OMP_NUM_THREADS="1"))
     try:
         while process.poll() is None and "tiles_s" not in log_of(out):
             time.sleep(0.2)
         # The worst order: the main process hears of it last.
         for worker in psutil.Process(process.pid).children():
-            worker.send_signal(signal.SIGTERM)
+            worker.send_signal(ending)
         time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=60)
+        process.send_signal(ending)
     finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 143, stderr
+        returned, _, stderr = finish(process)
+    assert returned == code, stderr
     assert "Traceback" not in stderr
 
 
