@@ -8,7 +8,9 @@ one run each ask for their share of a batch and get together what one alone woul
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,15 @@ def _start_worker(_: int) -> None:
     # main process tells them to, or is gone.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    # A tile that is being handed over when the main process ends is nobody's any more.
+    sys.excepthook = _tell_unless_left_alone
+
+
+def _tell_unless_left_alone(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if not issubclass(kind, ConnectionError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def make_loader(
