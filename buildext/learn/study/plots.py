@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from buildext.learn.study.latency import Latency
 from buildext.learn.study.ranking import ArmResult
 from buildext.page.figure import COLOURS, INK, as_svg, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
 UNTRAINED = "#a0a0a0"
 LABEL_LENGTH = 44
@@ -88,7 +93,8 @@ def draw_ranking(points: Sequence[Point], metric: str, name: str) -> str:
 def draw_costs(points: Sequence[Point], metric: str, name: str) -> str:
     """Scores against parameters, MACs and latencies as SVG; empty where all arms cost the same.
 
-    The line joins the arms that no cheaper arm beats; they alone are named.
+    The line joins the arms that no cheaper arm beats; they alone are named, the best first, as far
+    as there is room.
     """
     ranked = [p for p in points if p.arm.rank is not None]
     panels = []
@@ -104,6 +110,7 @@ def draw_costs(points: Sequence[Point], metric: str, name: str) -> str:
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
+        named: list[tuple[Axes, list[tuple[float, float, str]]]] = []
         for axes, (title, known) in zip(grid[: len(panels)], panels, strict=True):
             scored = [(c, p.arm.score.mean, p) for c, p in known if p.arm.score is not None]
             for cost, score, point in scored:
@@ -117,23 +124,40 @@ def draw_costs(points: Sequence[Point], metric: str, name: str) -> str:
                 color=COLOURS[1],
                 linewidth=1.4,
             )
-            for i in front:
-                axes.annotate(
-                    _short(scored[i][2].arm.label, 26),
-                    scored[i][:2],
-                    xytext=(-4, 5),
-                    textcoords="offset points",
-                    fontsize=7.5,
-                    ha="right",
-                    color=INK,
-                )
             axes.set_xscale("log")
             axes.set_xlabel(title)
             axes.set_ylabel(f"F1, {metric}")
             costs = [c for c, _, _ in scored]
-            axes.set_xlim(min(costs) / 2.2, max(costs) * 1.3)
+            axes.set_xlim(min(costs) / 2.2, max(costs) * 1.6)
             _plain_ticks(axes)
+            named.append((axes, [(*scored[i][:2], scored[i][2].arm.label) for i in reversed(front)]))
+        # Only a figure that was laid out knows where names meet.
+        figure.draw_without_rendering()
+        for axes, best_first in named:
+            _name_points(axes, best_first)
         return as_svg(figure, name, {p.address: p.title for p in ranked})
+
+
+def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write names beside points, the first ones first; those without a free place have none."""
+    taken: list[Bbox] = []
+    for x, y, label in points:
+        for offset, side in (((-4, 5), "right"), ((4, -10), "left")):
+            text = axes.annotate(
+                _short(label, 26),
+                (x, y),
+                xytext=offset,
+                textcoords="offset points",
+                fontsize=7.5,
+                ha=side,
+                color=INK,
+                in_layout=False,
+            )
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
 
 
 def undominated(pairs: Sequence[tuple[float, float]]) -> list[int]:
