@@ -130,7 +130,8 @@ def draw_costs(points: Sequence[Point], metric: str, name: str) -> str:
             costs = [c for c, _, _ in scored]
             axes.set_xlim(min(costs) / 2.2, max(costs) * 1.6)
             _plain_ticks(axes)
-            named.append((axes, [(*scored[i][:2], scored[i][2].arm.label) for i in reversed(front)]))
+            best_first = [(*scored[i][:2], scored[i][2].arm.label) for i in reversed(front)]
+            named.append((axes, best_first))
         # Only a figure that was laid out knows where names meet.
         figure.draw_without_rendering()
         for axes, best_first in named:
